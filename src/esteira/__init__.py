@@ -1,0 +1,1 @@
+"""Esteira: the conveyor belt that keeps models alive."""

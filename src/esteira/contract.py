@@ -1,0 +1,200 @@
+"""What a use case declares, and the few types every room shares.
+
+A use case is values and small pure functions in one frozen dataclass. Rooms receive it as a parameter;
+none of them knows a use case by name.
+
+All moments are timezone-aware UTC with microsecond precision. All tables are Polars frames whose rows carry
+``event_timestamp`` (when it was true) and ``created_timestamp`` (when we knew it).
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal, Protocol
+
+import polars as pl
+from sklearn.pipeline import Pipeline
+
+from esteira.errors import InputError
+
+EVENT = "event_timestamp"
+CREATED = "created_timestamp"
+PREDICTED_AT = "predicted_at"
+"""Request input that every entity frame carries: the asking moment in whole unix seconds, set by the belt itself."""
+MOMENT = pl.Datetime("us", "UTC")
+
+Frames = Mapping[str, pl.DataFrame]
+
+
+def utc(moment: datetime | str) -> datetime:
+    """Return ``moment`` as an aware UTC datetime; a date or naive time in text is taken as UTC.
+
+    >>> utc("2013-03-01").isoformat()
+    '2013-03-01T00:00:00+00:00'
+    >>> utc("2013-03-01T07:00:00-05:00").isoformat()
+    '2013-03-01T12:00:00+00:00'
+
+    Raises:
+        InputError: the text is not ISO 8601, or a datetime without time zone was given.
+    """
+    if isinstance(moment, str):
+        try:
+            parsed = datetime.fromisoformat(moment)
+        except ValueError as error:
+            raise InputError(
+                f"Cannot read {moment!r} as a moment. Expected ISO 8601, such as 2013-03-01 or 2013-03-01T12:00:00Z."
+            ) from error
+        return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)
+    if moment.tzinfo is None:
+        raise InputError(f"The moment {moment.isoformat()} has no time zone. Say which one: UTC is expected inside.")
+    return moment.astimezone(UTC)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RawTable:
+    """A table of records as they arrived: its columns (without the two timestamps) and the keys of one record."""
+
+    name: str
+    columns: Mapping[str, pl.DataType]
+    keys: tuple[str, ...]
+
+    @property
+    def schema(self) -> dict[str, pl.DataType]:
+        """All columns with their types, timestamps last."""
+        return {**self.columns, EVENT: MOMENT, CREATED: MOMENT}
+
+
+class Source(Protocol):
+    """Where records come from: it answers what had arrived between two moments."""
+
+    name: str
+    tables: tuple[RawTable, ...]
+
+    def span(self) -> tuple[datetime, datetime]:
+        """The first and last moment at which anything arrives. Raises MissingData when the source is absent."""
+        ...
+
+    def read(self, table: str, after: datetime, until: datetime) -> pl.DataFrame:
+        """The records of ``table`` with ``after < created_timestamp <= until``, in the table's schema."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureTable:
+    """How the rows of one Feast view are computed from raw tables.
+
+    ``compute`` receives each raw table of ``reads`` with every record whose event lies within ``lookback`` before
+    the earliest new event, and returns feature rows: keys, the two timestamps and the values. Only rows whose
+    ``created_timestamp`` is newer than what the table already holds are kept, so a backfill and a chain of
+    increments give the same table.
+    """
+
+    name: str
+    keys: tuple[str, ...]
+    reads: tuple[str, ...]
+    lookback: timedelta
+    compute: Callable[[Frames], pl.DataFrame]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """A family of models that may become challenger.
+
+    ``build`` takes hyperparameters and the run's seed, threads and device, and returns an unfitted Pipeline whose
+    first step accepts the untransformed feature columns.
+    """
+
+    name: str
+    build: Callable[..., Pipeline]
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GateLimits:
+    """What a challenger must keep to be released."""
+
+    margin: float
+    """How much worse the primary metric (log-loss, or mean absolute error) may be, in its own unit."""
+    baseline_gain: float
+    """How much better than the constant baseline it must be, as a share of the baseline's metric."""
+    slice_margin: float
+    """As ``margin``, for every slice large enough to judge."""
+    minimum_rows: int
+    minimum_slice_rows: int = 500
+    confidence: float = 0.95
+
+
+@dataclass(frozen=True, kw_only=True)
+class MonitorLimits:
+    """When the monitor watches, and when it asks for a retrain."""
+
+    minimum_rows: int
+    """Fewer predictions than this in a window: the monitor abstains."""
+    windows: int = 3
+    """How many recent windows are looked at."""
+    windows_needed: int = 2
+    """In how many of them, the latest included, a signal must stand before a retrain is asked for."""
+    cool_down: timedelta = timedelta(days=7)
+    maximum_age: timedelta = timedelta(days=60)
+    tolerated_decay: float = 0.05
+    """Share by which the primary metric may exceed the one measured when the model was released."""
+    outcome_maturity: timedelta = timedelta(days=1)
+    """An outcome is expected this long after the prediction; younger predictions are not judged."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class UseCase:
+    """One prediction problem: what is predicted, from which features, judged by which rules."""
+
+    name: str
+    purpose: str
+    owner: str
+    kind: Literal["binary", "regression"]
+    source: Source
+    feature_tables: tuple[FeatureTable, ...]
+    feature_service: str
+    entity_id: str
+    """The one column that names a thing to predict for; outcomes and cached predictions are keyed by it."""
+    entity_keys: tuple[str, ...]
+    """Join keys of all views in the feature service; an entity frame holds them."""
+    request_inputs: tuple[str, ...]
+    """Columns a request brings along for on-demand features, besides the keys."""
+    entity_reads: tuple[str, ...]
+    """Raw tables that ``build_entities`` and ``entity_values`` read."""
+    build_entities: Callable[[Frames], pl.DataFrame]
+    """Raw tables -> one row per entity: entity_id, keys, request inputs, ``event_timestamp`` (when it is asked)
+    and ``created_timestamp`` (when the entity became known)."""
+    outcome_reads: tuple[str, ...]
+    build_outcomes: Callable[[Frames], pl.DataFrame]
+    """Raw tables -> entity_id, ``outcome``, ``event_timestamp``, ``created_timestamp`` (when the outcome was known)."""
+    entity_values: Callable[[Frames], Mapping[str, tuple[str, ...]]]
+    """Raw tables -> allowed values of keys whose domain is closed; anything else in a request is refused."""
+    slices: tuple[str, ...]
+    """Entity or feature columns by which quality is judged separately."""
+    label_delay: timedelta
+    """The gap between training rows and evaluation rows, at least as long as an outcome takes to be known."""
+    horizon: timedelta
+    """How far ahead entities are known and scored by precompute."""
+    holdout: timedelta
+    """The newest labelled stretch, kept out of training, on which the gate judges."""
+    candidates: tuple[Candidate, ...]
+    threshold: float
+    """Binary: probability from which the decision is yes. Regression: unused."""
+    bounds: tuple[float, float]
+    """Predictions outside are clipped by post-processing."""
+    gate: GateLimits
+    monitor: MonitorLimits
+
+
+@dataclass(frozen=True)
+class FeatureRows:
+    """Feature values of n entities as one read found them, with the times they are from.
+
+    ``values`` has every column of a feature service, on-demand ones included: name -> n values, missing is None.
+    ``event_times`` and ``created_times`` have one entry per view: name -> n aware UTC moments, None where nothing
+    was found or what was found had expired.
+    """
+
+    values: Mapping[str, list[Any]]
+    event_times: Mapping[str, list[datetime | None]]
+    created_times: Mapping[str, list[datetime | None]]

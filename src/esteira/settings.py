@@ -1,0 +1,141 @@
+"""The one place that reads the environment and the one definition of every path.
+
+Variables are named ``ESTEIRA_*`` (see ``.env.example``). Importing this module also switches off the telemetry of
+every part, before any of them is imported; an operator's own explicit choice wins.
+"""
+
+import os
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+TELEMETRY_OFF = {
+    "DO_NOT_TRACK": "1",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "BENTOML_DO_NOT_TRACK": "true",  # only the word counts; "1" does nothing
+    "WHYLOGS_NO_ANALYTICS": "True",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+}
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+class Settings(BaseSettings):
+    """Everything an operator may set; frozen, unknown ``ESTEIRA_`` names in an env file are refused."""
+
+    model_config = SettingsConfigDict(env_prefix="ESTEIRA_", env_file=".env", frozen=True, extra="forbid")
+
+    home: Path = Field(default=REPOSITORY / ".esteira", description="Where all state lives: tables, stores, models.")
+    repository: Path = Field(default=REPOSITORY, description="The checkout: feature_repo, bentos and flows are here.")
+    online_store: Literal["sqlite", "redis"] = "sqlite"
+    redis_url: SecretStr = SecretStr("localhost:6379")
+    ledger_url: SecretStr | None = Field(default=None, description="SQLAlchemy URL; SQLite under home by default.")
+    tracking_url: SecretStr | None = Field(default=None, description="MLflow URL; SQLite under home by default.")
+    clock: Literal["wall", "belt"] = Field(
+        default="wall",
+        description="What the service takes as now: the wall clock, or the moment the belt has ingested to (replays).",
+    )
+    replay_days: int = Field(
+        default=0,
+        ge=0,
+        description="Scheduled flows run this many days in the past; 678 weeks bring November 2026 to November 2013.",
+    )
+    ledger_poll_seconds: float = Field(default=0.5, gt=0, description="How often a service looks for a new release.")
+    threads: int = Field(default=2, ge=1, description="Threads for training and batch scoring.")
+    device: Literal["cpu", "cuda"] = "cpu"
+    seed: int = 2013
+    service_host: str = "127.0.0.1"
+    service_port: int = 3000
+    prefect_port: int = 4200
+    mlflow_port: int = 5000
+
+    @property
+    def tables_path(self) -> Path:
+        """Delta tables, raw and features and predictions alike."""
+        return self.home / "tables"
+
+    @property
+    def training_sets_path(self) -> Path:
+        """Training sets as Parquet files."""
+        return self.home / "training_sets"
+
+    @property
+    def feast_path(self) -> Path:
+        """Feast's registry and, by default, its online store."""
+        return self.home / "feast"
+
+    @property
+    def bentoml_path(self) -> Path:
+        """BentoML's home: model store and Bentos."""
+        return self.home / "bentoml"
+
+    @property
+    def prediction_log_path(self) -> Path:
+        """Segments of the prediction log, written by services, collected into a table by the monitor."""
+        return self.home / "prediction_log"
+
+    @property
+    def profiles_path(self) -> Path:
+        """whylogs profiles of serving windows."""
+        return self.home / "profiles"
+
+    @property
+    def reports_path(self) -> Path:
+        """HTML reports."""
+        return self.home / "reports"
+
+    @property
+    def feature_repo_path(self) -> Path:
+        """The Feast repository."""
+        return self.repository / "feature_repo"
+
+    @property
+    def ledger(self) -> str:
+        """The release ledger's SQLAlchemy URL, secrets in the clear: for connecting, never for printing."""
+        return self.ledger_url.get_secret_value() if self.ledger_url else f"sqlite:///{self.home / 'ledger.db'}"
+
+    @property
+    def tracking(self) -> str:
+        """MLflow's tracking URL, secrets in the clear: for connecting, never for printing."""
+        return self.tracking_url.get_secret_value() if self.tracking_url else f"sqlite:///{self.home / 'mlflow.db'}"
+
+    @property
+    def artifacts_path(self) -> Path:
+        """MLflow's artifacts when tracking is local."""
+        return self.home / "mlflow_artifacts"
+
+
+@lru_cache(maxsize=1)
+def settings() -> Settings:
+    """The settings of this process, read once."""
+    return Settings()
+
+
+def environment_for_parts() -> dict[str, str]:
+    """Variables through which the vendors and child processes are told where state lives and what to leave out."""
+    current = settings()
+    return {
+        **TELEMETRY_OFF,
+        "ESTEIRA_HOME": str(current.home),
+        "BENTOML_HOME": str(current.bentoml_path),
+        "PREFECT_HOME": str(current.home / "prefect"),
+        # A flow without a server starts one of its own; on a small machine that takes longer than the default allows.
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+    }
+
+
+def prepare_environment(**more: str) -> None:
+    """Set those variables, and ``more``, for this process; vendors read some of them once, when imported."""
+    os.environ.update({**environment_for_parts(), **more})
+
+
+def child_environment(**more: str) -> dict[str, str]:
+    """The environment for a child process (a server, a worker, a service) that shares this process's settings."""
+    return {**os.environ, **environment_for_parts(), **more}
+
+
+for _name, _value in TELEMETRY_OFF.items():
+    os.environ.setdefault(_name, _value)
