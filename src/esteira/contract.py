@@ -130,6 +130,8 @@ class MonitorLimits:
 
     minimum_rows: int
     """Fewer predictions than this in a window: the monitor abstains."""
+    window: timedelta = timedelta(days=7)
+    """How long a window is."""
     windows: int = 3
     """How many recent windows are looked at."""
     windows_needed: int = 2

@@ -1,0 +1,80 @@
+"""Steps that bring records into tables, features and the online store.
+
+Each continues where its tables stand, table by table, so a step that is run again does what is left.
+"""
+
+from datetime import datetime, timedelta
+
+from esteira import use_cases
+from esteira.contract import CREATED, EVENT, FeatureTable, RawTable, Source
+from esteira.data.check import require_sound, require_within
+from esteira.features.tables import compute_rows, earliest_needed
+from esteira.stores import features, online_features, tables
+from flows.steps.step import step
+
+
+@step
+def require_reach(use_case: str, as_of: datetime) -> None:
+    """Raise MomentOutsideData unless the source reaches ``as_of``."""
+    source = use_cases.get(use_case).source
+    require_within(as_of, source.span(), source.name)
+
+
+@step
+def append_raw(use_case: str, as_of: datetime) -> dict[str, int]:
+    """Append to each raw table what arrived since its last slice until ``as_of``, if it is sound; rows per table."""
+    source = use_cases.get(use_case).source
+    return {table.name: _append_raw_table(source, table, as_of) for table in source.tables}
+
+
+@step
+def append_features(use_case: str, as_of: datetime) -> dict[str, int]:
+    """Compute and append the rows of each feature table that became known since its last slice; rows per table."""
+    return {table.name: _append_feature_table(table, as_of) for table in use_cases.get(use_case).feature_tables}
+
+
+@step
+def apply_feature_repository() -> None:
+    """Bring Feast's registry to what feature_repo declares."""
+    features.apply()
+
+
+@step
+def write_online(use_case: str, as_of: datetime) -> dict[str, int]:
+    """Write to the online store what became known in each feature table since the last write; entities per view."""
+    return {table.name: _write_online_view(table.name, as_of) for table in use_cases.get(use_case).feature_tables}
+
+
+def _append_raw_table(source: Source, table: RawTable, as_of: datetime) -> int:
+    after = tables.horizon(table.name)
+    if after is not None and as_of <= after:
+        return 0
+    arrived = source.read(table.name, after or source.span()[0] - timedelta(microseconds=1), as_of)
+    sound = require_sound(arrived, table, after=after, until=as_of)
+    tables.append(table.name, sound, after=after, until=as_of)
+    return sound.height
+
+
+def _append_feature_table(table: FeatureTable, as_of: datetime) -> int:
+    after = tables.horizon(table.name)
+    if after is not None and as_of <= after:
+        return 0
+    new = {
+        raw: tables.read(raw, columns=[EVENT, CREATED], created_after=after, created_until=as_of) for raw in table.reads
+    }
+    # With nothing new, a moment no event reaches reads no record but keeps the columns.
+    since = earliest_needed(table, new) or as_of + timedelta(days=36500)
+    records = {raw: tables.read(raw, event_from=since, created_until=as_of) for raw in table.reads}
+    rows = compute_rows(table, records, after=after, until=as_of)
+    tables.append(table.name, rows, after=after, until=as_of)
+    return rows.height
+
+
+def _write_online_view(view: str, as_of: datetime) -> int:
+    after = tables.horizon(view, writer="online")
+    if after is not None and as_of <= after:
+        return 0
+    rows = tables.read(view, created_after=after, created_until=as_of)
+    written: int = online_features.write_online(features.open_store(), view, rows)
+    tables.append(view, rows.clear(), after=after, until=as_of, writer="online")
+    return written

@@ -1,0 +1,129 @@
+"""Steps that look at what was served, decide what to do about it, and do it."""
+
+from datetime import datetime
+
+import polars as pl
+
+from esteira import use_cases
+from esteira.contract import UseCase
+from esteira.errors import MissingData
+from esteira.model_card import Column, ModelCard
+from esteira.monitoring.drift import PREDICTION, Drift, Thresholds, measure
+from esteira.monitoring.outcomes import join_outcomes
+from esteira.monitoring.policy import Situation, Verdict, WindowFacts, decide
+from esteira.monitoring.profile import build_profile, read_profile
+from esteira.monitoring.quality import PRIMARY, judge_quality
+from esteira.stores import ledger, models, predictions, profiles, tables
+from flows.events import RETRAIN_REQUESTED, ring
+from flows.steps.step import step
+
+REFERENCE = "reference.bin"
+THRESHOLDS = "thresholds.json"
+"""Attachments of a model: the profile of what it was trained on, and how far a window may lie from it."""
+
+
+@step
+def collect_predictions(use_case: str) -> int:
+    """Move what services logged since the last time into the table of predictions; return how many."""
+    return predictions.collect(use_case)
+
+
+@step
+def look_at_windows(use_case: str, as_of: datetime) -> list[WindowFacts]:
+    """Profile the live model's recent windows, measure their drift, and judge what outcomes are known."""
+    declared = use_cases.get(use_case)
+    release = ledger.live(use_case)
+    model = models.load(use_case, release.model_version, card_sha256=release.card_sha256)
+    thresholds = Thresholds.model_validate_json(model.attachments[THRESHOLDS])
+    reference = read_profile(model.attachments[REFERENCE])
+    limits = declared.monitor
+    served = _served(use_case, release.model_version, as_of - limits.windows * limits.window, as_of)
+    outcomes = _outcomes(declared, as_of)
+    facts = []
+    for place in range(limits.windows, 0, -1):
+        start, end = as_of - place * limits.window, as_of - (place - 1) * limits.window
+        window = served.filter((pl.col("as_of") > start) & (pl.col("as_of") <= end))
+        drift: Drift | None = None
+        quality = None
+        if window.height:
+            columns = (*model.card.columns, Column(name=PREDICTION, type="number", view=PREDICTION))
+            profile = build_profile(_features(window, model.card), columns)
+            profiles.save(use_case, release.id, start, end, profile)
+            drift = measure(reference, read_profile(profile), thresholds, model.card.importances)
+            joined = join_outcomes(window, outcomes, as_of=as_of, maturity=limits.outcome_maturity)
+            quality = judge_quality(joined, declared.kind, minimum_rows=limits.minimum_rows // 2)
+        facts.append(WindowFacts(start=start, end=end, rows=window.height, drift=drift, quality=quality))
+    return facts
+
+
+@step
+def decide_about(use_case: str, windows: list[WindowFacts], as_of: datetime) -> Verdict:
+    """Decide whether the live release is kept, watched, retrained or rolled back, and keep the verdict."""
+    declared = use_cases.get(use_case)
+    release = ledger.live(use_case)
+    card = models.load(use_case, release.model_version, card_sha256=release.card_sha256).card
+    metric = PRIMARY[declared.kind]
+    asked = ledger.last_retrain_request(use_case)
+    situation = Situation(
+        metric=metric,
+        expected=card.metrics[metric],
+        model_as_of=card.as_of,
+        released_at=release.released_at,
+        has_earlier_release=release.follows != 0,
+        last_retrain_requested_at=asked.as_of if asked else None,
+        refused_in_a_row=_refused_since(use_case, release.released_at),
+    )
+    verdict = decide(declared.monitor, windows, situation, as_of=as_of)
+    ledger.record_verdict(use_case, "monitor", release.model_version, as_of, verdict.model_dump(mode="json"))
+    return verdict
+
+
+@step
+def act_on(use_case: str, verdict: Verdict) -> str:
+    """Do what the verdict says: ring for a retrain, roll back, or nothing; return what was done."""
+    reason = " ".join(verdict.sentences)
+    match verdict.action:
+        case "retrain":
+            return _ask_for_retrain(use_case, verdict.as_of, reason)
+        case "roll back":
+            restored = ledger.roll_back(use_case, to=None, actor="monitor", reason=reason, at=verdict.as_of)
+            return f"rolled back to {restored.model_version} as release {restored.id}"
+        case _:
+            return "nothing"
+
+
+def _ask_for_retrain(use_case: str, as_of: datetime, reason: str) -> str:
+    key = f"{use_case}-after-release-{ledger.live(use_case).id}-{as_of:%Y%m%dT%H%M}"
+    ledger.request_retrain(ledger.RetrainRequest(key=key, use_case=use_case, as_of=as_of, reason=reason))
+    if answer := ledger.answered_by(key):
+        return f"request {key} was answered by {answer} before"
+    ring(RETRAIN_REQUESTED, use_case, as_of, request=key)
+    return f"asked for a retrain: {key}"
+
+
+def _served(use_case: str, model_version: str, after: datetime, until: datetime) -> pl.DataFrame:
+    try:
+        served = predictions.read_predictions(use_case, after, until)
+    except MissingData:  # a release nobody has asked anything yet has windows without traffic
+        return pl.DataFrame(schema=predictions.PREDICTIONS)
+    return served.filter(pl.col("model_version") == model_version)
+
+
+def _features(window: pl.DataFrame, card: ModelCard) -> pl.DataFrame:
+    types = pl.Struct({each.name: pl.Float64() if each.type == "number" else pl.String() for each in card.columns})
+    return window.select(pl.col("features").str.json_decode(types).struct.unnest(), pl.col(PREDICTION))
+
+
+def _outcomes(declared: UseCase, as_of: datetime) -> pl.DataFrame:
+    known = declared.build_outcomes(tables.read_known(declared.outcome_reads, as_of))
+    return known.rename({declared.entity_id: "entity_id"})
+
+
+def _refused_since(use_case: str, moment: datetime) -> int:
+    verdicts = [verdict for _, as_of, verdict in ledger.verdicts(use_case, "gate") if as_of > moment]
+    refused = 0
+    for verdict in reversed(verdicts):
+        if verdict["passed"]:
+            break
+        refused += 1
+    return refused

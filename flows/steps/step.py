@@ -1,0 +1,32 @@
+"""What makes a function a task of the belt: its retry policy and its name.
+
+The plain function behind a step is ``step.fn``; it runs without Prefect and gives the same result.
+"""
+
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
+
+from prefect import Task, task
+from prefect.cache_policies import NO_CACHE
+from prefect.tasks import exponential_backoff
+
+from esteira.errors import EsteiraError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _is_worth_retrying(_task: Any, _run: Any, state: Any) -> bool:
+    # What Esteira refuses on purpose stays refused; only the outside world (a lock, a network) may recover.
+    return not isinstance(state.result(raise_on_failure=False), EsteiraError)
+
+
+def step(function: Callable[P, R]) -> Task[P, R]:
+    """Make a task of ``function``: retried twice, its stores being idempotent, and named after it."""
+    return task(
+        name=function.__name__.replace("_", "-"),
+        cache_policy=NO_CACHE,  # Prefect would hash every argument; the stores know what is written already
+        retries=2,
+        retry_delay_seconds=exponential_backoff(backoff_factor=1),
+        retry_condition_fn=_is_worth_retrying,
+    )(function)

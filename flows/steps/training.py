@@ -1,0 +1,140 @@
+"""Steps that turn labelled entities into a stored challenger."""
+
+import hashlib
+import subprocess
+from datetime import datetime
+from pathlib import Path
+
+import polars as pl
+
+from esteira import use_cases
+from esteira.contract import CREATED, EVENT, UseCase
+from esteira.model_card import Column
+from esteira.monitoring.drift import PREDICTION, calibrate
+from esteira.monitoring.profile import build_profile, merge, read_profile
+from esteira.settings import settings
+from esteira.stores import features, ledger, models, tables, tracking, training_sets
+from esteira.training.card import build_card
+from esteira.training.fit import Fitted, fit
+from esteira.training.labels import label_entities
+from flows.events import CHALLENGER_TRAINED, ring
+from flows.steps.monitoring import REFERENCE, THRESHOLDS
+from flows.steps.step import step
+
+
+@step
+def find_cause(use_case: str, request: str | None) -> str:
+    """Why the run trains: the sentences of the monitor's request, or that nobody asked."""
+    use_cases.get(use_case)
+    return ledger.retrain_request(request).reason if request else "Trained on schedule or by hand."
+
+
+@step
+def build_training_set(use_case: str, as_of: datetime) -> Path:
+    """Join every feature of the service to every labelled entity, with the times of the values; return the file."""
+    declared = use_cases.get(use_case)
+    raw = tables.read_known(sorted({*declared.entity_reads, *declared.outcome_reads}), as_of)
+    labelled = label_entities(declared, declared.build_entities(raw), declared.build_outcomes(raw), as_of=as_of)
+    joined = features.build_training_set(declared.feature_service, labelled)
+    with_times = pl.concat([joined, features.join_times(declared.feature_service, labelled)], how="horizontal")
+    return training_sets.save(use_case, with_times, as_of=as_of, data_versions=_data_versions(declared))
+
+
+@step
+def train_challenger(use_case: str, as_of: datetime, training_set: Path, cause: str, request: str | None) -> str:
+    """Fit, select and measure a challenger, record the run, store the model; return its version.
+
+    A request that was answered already is answered with the same challenger.
+    """
+    if request and (answer := ledger.answered_by(request)):
+        return answer
+    declared = use_cases.get(use_case)
+    rows = training_sets.load(training_set)
+    columns = features.service_columns(declared.feature_service)
+    current = settings()
+    with tracking.cost() as cost:
+        fitted = fit(
+            declared, rows, columns, as_of=as_of, seed=current.seed, threads=current.threads, device=current.device,
+            feature_times=[name for name in rows.columns if name.endswith((f"__{EVENT}", f"__{CREATED}"))],
+        )  # fmt: skip
+        attachments = _reference(declared, fitted, rows, columns)
+    raw = tables.read_known(declared.entity_reads, as_of)
+    card = build_card(
+        declared, fitted, columns,
+        version=models.name_version(fitted.pipeline, as_of),
+        as_of=as_of,
+        entity_values=declared.entity_values(raw),
+        data_versions=_data_versions(declared),
+        code_commit=_code_commit(),
+        lock_sha256=hashlib.sha256((current.repository / "requirements.lock").read_bytes()).hexdigest(),
+        seed=current.seed,
+        cause=cause,
+        run_id="",
+    )  # fmt: skip
+    run_id = tracking.record_run(
+        card,
+        cost=cost,
+        metrics={},
+        artifacts=attachments,
+        tags={"training_set": training_set.name, **({"request": request} if request else {})},
+    )
+    stored = models.save(fitted.pipeline, card.model_copy(update={"run_id": run_id}), attachments)
+    return ledger.answer_retrain(request, stored.version) if request else stored.version
+
+
+@step
+def ring_for_validation(use_case: str, as_of: datetime, challenger: str) -> None:
+    """Tell whoever waits that there is a challenger to judge."""
+    ring(CHALLENGER_TRAINED, use_case, as_of, challenger=challenger)
+
+
+@step
+def describe(use_case: str, challenger: str) -> tuple[str, ...]:
+    """What a person wants to know of a challenger: its selection, its metrics with intervals, its leading features."""
+    card = models.load(use_case, challenger).card
+    metrics = (f"{name} {each.value:.4f} [{each.low:.4f}, {each.high:.4f}]" for name, each in card.metrics.items())
+    leading = sorted(card.importances.items(), key=lambda item: -item[1])[:5]
+    return (
+        f"Trained on {card.training_rows:,} rows until {card.trained_until:%Y-%m-%d}, measured until "
+        f"{card.holdout_until:%Y-%m-%d}: {', '.join(metrics)}.",
+        *card.selection,
+        "Leading features: " + ", ".join(f"{name} {share:.0%}" for name, share in leading) + ".",
+    )
+
+
+def _reference(declared: UseCase, fitted: Fitted, rows: pl.DataFrame, columns: tuple[Column, ...]) -> dict[str, bytes]:
+    """Profile what the model learned from, and calibrate drift thresholds on it.
+
+    Predictions are profiled on the holdout alone: on rows it learned from, a model is surer than it will ever be again.
+    """
+    prediction = (Column(name=PREDICTION, type="number", view=PREDICTION),)
+    predicted = fitted.holdout.select(EVENT).with_columns(pl.Series(PREDICTION, fitted.predictions))
+    parts = [
+        (profiled, build_profile(frame, profiled), frame)
+        for profiled, frame in ((columns, rows), (prediction, predicted))
+    ]
+    found = [
+        calibrate(
+            read_profile(profile), frame, profiled,
+            days=frame[EVENT].dt.date(), window_rows=declared.monitor.minimum_rows,
+            window_days=max(1, declared.monitor.window.days), importances=fitted.importances, seed=settings().seed,
+        )
+        for profiled, profile, frame in parts
+    ]  # fmt: skip
+    thresholds = found[0].model_copy(update={"columns": {**found[0].columns, **found[1].columns}})
+    reference = merge([profile for _, profile, _ in parts])
+    return {REFERENCE: reference, THRESHOLDS: thresholds.model_dump_json().encode()}
+
+
+def _data_versions(declared: UseCase) -> dict[str, int]:
+    read = {*declared.entity_reads, *declared.outcome_reads, *(table.name for table in declared.feature_tables)}
+    return tables.versions(sorted(read))
+
+
+def _code_commit() -> str:
+    """The checkout's commit, marked when files differ from it; ``unknown`` outside a checkout."""
+    described = subprocess.run(
+        ["git", "describe", "--always", "--dirty", "--abbrev=40"],  # noqa: S607 - wherever git is
+        cwd=settings().repository, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    return described.stdout.strip() or "unknown"

@@ -1,0 +1,44 @@
+"""Train a challenger on what was known at a moment."""
+
+from datetime import datetime
+
+from prefect import flow
+
+from esteira.model_card import Frozen
+from flows.moment import moment_of_run
+from flows.report import publish
+from flows.steps import training as steps
+
+
+class Trained(Frozen):
+    """The challenger one run of train produced, and on what."""
+
+    use_case: str
+    as_of: datetime
+    challenger: str
+    cause: str
+    training_set: str
+    sentences: tuple[str, ...]
+
+
+@flow(name="train", flow_run_name="train-{use_case}")
+def train(use_case: str, as_of: datetime | None = None, request: str | None = None) -> Trained:
+    """Labelled entities to training set to challenger, tracked and stored.
+
+    1. Find the cause: the monitor's request, or the schedule.
+    2. Join features to every entity whose outcome is known, point in time.
+    3. Fit the candidates, select one, measure it on the newest rows, store it with its card and reference profile.
+    4. Ring for validation.
+    """
+    moment = moment_of_run(as_of)
+    cause = steps.find_cause(use_case, request)
+    training_set = steps.build_training_set(use_case, moment)
+    challenger = steps.train_challenger(use_case, moment, training_set, cause, request)
+    steps.ring_for_validation(use_case, moment, challenger)
+    sentences = steps.describe(use_case, challenger)
+    trained = Trained(
+        use_case=use_case, as_of=moment, challenger=challenger, cause=cause, training_set=str(training_set),
+        sentences=sentences,
+    )  # fmt: skip
+    publish("trained", f"Challenger {challenger}", trained, sentences=sentences)
+    return trained

@@ -1,0 +1,145 @@
+"""The command ``esteira``: the belt's verbs for a terminal."""
+
+import sys
+import time
+from contextlib import ExitStack
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from esteira import use_cases
+from esteira.contract import utc
+from esteira.errors import EsteiraError, InputError
+from esteira.settings import prepare_environment, settings
+
+app = typer.Typer(
+    help="The belt that keeps models alive: data to features to training to serving to outcomes, and back.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+releases_app = typer.Typer(help="The ledger: what is live, what was, and why.", no_args_is_help=True)
+app.add_typer(releases_app, name="releases")
+console = Console()
+
+UseCaseName = Annotated[str, typer.Argument(help="A use case, such as flight_delay.")]
+
+
+def main() -> None:
+    """Run the command; a refusal is one clear message and a non-zero exit code, never a traceback."""
+    prepare_environment()
+    try:
+        app()
+    except EsteiraError as error:
+        Console(stderr=True).print(f"[bold red]{type(error).__name__}[/]: {error}", highlight=False, soft_wrap=True)
+        sys.exit(2 if isinstance(error, InputError) else 1)
+
+
+@app.command()
+def demo(
+    keep: Annotated[bool, typer.Option(help="Continue from the state that is there instead of an empty one.")] = False,
+) -> None:
+    """Run the whole belt on the real flights of 2013 and show what it did."""
+    from esteira.cli.demo import run_demo
+
+    run_demo(console, keep=keep)
+
+
+@app.command()
+def flow(
+    name: Annotated[str, typer.Argument(help="ingest, train, validate, precompute or monitor.")],
+    use_case: UseCaseName,
+    as_of: Annotated[str, typer.Option(help="The moment the run stands for, e.g. 2013-04-01 or 2013-04-01T18:00:00Z.")],
+) -> None:
+    """Run one flow for a use case as of a moment."""
+    from esteira.cli import belt
+
+    use_cases.get(use_case)
+    moment = utc(as_of)
+    belt.use_running_server()
+    record = belt.flow(name)(use_case=use_case, as_of=moment)
+    console.print_json(record.model_dump_json())
+
+
+@app.command()
+def serve(
+    use_case: UseCaseName, port: Annotated[int | None, typer.Option(help="Default: ESTEIRA_SERVICE_PORT.")] = None
+) -> None:
+    """Serve the live release over HTTP, from its bento, and follow the ledger until interrupted."""
+    from esteira.cli.service import service_running
+    from esteira.stores import ledger
+
+    release = ledger.live(use_cases.get(use_case).name)
+    with service_running(release, port or settings().service_port) as url:
+        console.print(f"Release {release.id} ({release.model_version}) is served at [bold]{url}[/]; Ctrl-C ends it.")
+        _sleep_until_interrupted()
+
+
+@app.command()
+def ui() -> None:
+    """Show the web pages of Prefect (flows, events) and MLflow (runs, models) until interrupted."""
+    from esteira.cli import servers
+
+    prefect, prefect_url = servers.prefect_server(servers.free_port(settings().prefect_port))
+    mlflow, mlflow_url = servers.mlflow_server(servers.free_port(settings().mlflow_port))
+    with ExitStack() as stack:
+        stack.enter_context(servers.running("prefect-server", prefect, ready_url=f"{prefect_url}/health"))
+        stack.enter_context(servers.running("mlflow", mlflow, ready_url=f"{mlflow_url}/health"))
+        console.print(f"Prefect  [bold]{prefect_url.removesuffix('/api')}[/]\nMLflow   [bold]{mlflow_url}[/]")
+        console.print(f"Reports  [bold]{settings().reports_path}[/]\nCtrl-C ends them.")
+        _sleep_until_interrupted()
+
+
+@app.command()
+def rollback(
+    use_case: UseCaseName,
+    reason: Annotated[str, typer.Option(help="Why; it is kept in the ledger.")],
+    to: Annotated[
+        int | None, typer.Option(help="The release to restore; by default the one before the live one.")
+    ] = None,
+    actor: Annotated[str, typer.Option(help="Who decided it.")] = "operator",
+) -> None:
+    """Restore an earlier release whole; running services follow at once."""
+    from esteira.stores import clock, ledger
+
+    declared = use_cases.get(use_case)
+    restored = ledger.roll_back(declared.name, to=to, actor=actor, reason=reason, at=clock.now(declared))
+    console.print(f"Release {restored.id} is live: {restored.model_version}. {restored.reason}")
+
+
+@releases_app.command("list")
+def list_releases(use_case: Annotated[str | None, typer.Argument(help="Only this use case.")] = None) -> None:
+    """All releases, newest first."""
+    from esteira.stores import ledger
+
+    table = Table("release", "use case", "model", "live since", "by", "reason")
+    for each in ledger.releases(use_case and use_cases.get(use_case).name):
+        since = f"{each.released_at:%Y-%m-%d %H:%M}"
+        table.add_row(str(each.id), each.use_case, each.model_version, since, each.actor, each.reason)
+    console.print(table)
+
+
+@releases_app.command("show")
+def show_release(use_case: UseCaseName, release: int) -> None:
+    """One release with its evidence."""
+    from esteira.stores import ledger
+
+    console.print_json(ledger.release(use_cases.get(use_case).name, release).model_dump_json())
+
+
+@releases_app.command("at")
+def release_at(use_case: UseCaseName, moment: str) -> None:
+    """The release that was live at a moment of the belt's time."""
+    from esteira.stores import ledger
+
+    console.print_json(ledger.live_at(use_cases.get(use_case).name, utc(moment)).model_dump_json())
+
+
+def _sleep_until_interrupted() -> None:
+    try:
+        while True:
+            time.sleep(3600)
+    except KeyboardInterrupt:
+        console.print("Stopped.")

@@ -1,0 +1,1 @@
+"""What makes data trustworthy: checks on records before they are written."""

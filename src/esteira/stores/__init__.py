@@ -1,0 +1,1 @@
+"""The only rooms that read or write: one vendor each, whose objects never leave their file."""

@@ -1,0 +1,28 @@
+"""What time it is for a use case: the wall clock, or in a replay the moment the belt has ingested to."""
+
+from datetime import UTC, datetime, timedelta
+
+from esteira.contract import UseCase
+from esteira.errors import MissingData
+from esteira.settings import settings
+from esteira.stores import tables
+
+
+def now(use_case: UseCase) -> datetime:
+    """The present, as ``ESTEIRA_CLOCK`` defines it; the edge at which a service or an operator's command learns it."""
+    if settings().clock == "belt":
+        return horizon(use_case)
+    return datetime.now(UTC) - timedelta(days=settings().replay_days)
+
+
+def horizon(use_case: UseCase) -> datetime:
+    """The moment up to which all feature tables of the use case have been ingested. Raises MissingData."""
+    reached = [tables.horizon(table.name) for table in use_case.feature_tables]
+    known = [moment for moment in reached if moment is not None]
+    if len(known) < len(reached):
+        absent = [t.name for t, moment in zip(use_case.feature_tables, reached, strict=True) if moment is None]
+        raise MissingData(
+            f"Feature tables {absent} of use case {use_case.name!r} have never been written. Run the ingest flow: "
+            f"make flow FLOW=ingest USE_CASE={use_case.name} AS_OF=…"
+        )
+    return min(known)

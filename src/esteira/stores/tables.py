@@ -1,0 +1,168 @@
+"""Versioned tables in Delta Lake: raw records, feature rows, predictions.
+
+Every append is one atomic commit that also records how far its writer has come (a Delta application transaction),
+so a slice that is written again changes nothing and a crash leaves the table as before or as after.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from types import EllipsisType
+
+import polars as pl
+from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+
+from esteira.contract import CREATED, EVENT
+from esteira.errors import DataError, MissingData, UnknownName, WrongColumns
+from esteira.settings import settings
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def append(
+    table: str,
+    rows: pl.DataFrame,
+    *,
+    until: datetime,
+    after: datetime | EllipsisType | None = ...,
+    writer: str = "ingest",
+) -> int:
+    """Append ``rows`` as the slice of ``writer`` that ends at ``until``; return the table's version.
+
+    A slice that ends no later than what this writer has already written is left out: same slice twice, same version.
+    ``after``, when given, is the horizon the rows were computed from; two writers can then never overlap.
+
+    Raises:
+        WrongColumns: the rows' columns or types differ from the table's.
+        DataError: another writer of the same name committed in between; nothing was written.
+    """
+    path = str(settings().tables_path / table)
+    current = _open(table) if exists(table) else None
+    written = _progress(current, writer)
+    if written is not None and until <= written:
+        return version(table)
+    if after is not ... and written != after:
+        raise _overtaken(table, writer, until)
+    if current is not None:
+        _require_same_columns(table, current, rows)
+    progress = Transaction(app_id=writer, version=(until - _EPOCH) // _MICROSECOND)
+    try:
+        # The handle, not the path: Delta refuses the commit if this writer has moved since the handle was opened.
+        write_deltalake(
+            current or path,
+            rows,
+            mode="error" if current is None else "append",
+            commit_properties=CommitProperties(app_transactions=[progress]),
+        )
+    except (CommitFailedError, DeltaError) as error:
+        if isinstance(error, CommitFailedError) or "already exists" in str(error):
+            raise _overtaken(table, writer, until) from error
+        raise
+    return version(table)
+
+
+def horizon(table: str, *, writer: str = "ingest") -> datetime | None:
+    """The end of the newest slice ``writer`` has written into ``table``; None when it has written none."""
+    return _progress(_open(table), writer) if exists(table) else None
+
+
+def version(table: str) -> int:
+    """The newest version of ``table``. Raises MissingData when there is no such table."""
+    return int(_open(table).version())
+
+
+def versions(tables: Sequence[str]) -> dict[str, int]:
+    """The newest version of each of ``tables``."""
+    return {table: version(table) for table in tables}
+
+
+def exists(table: str) -> bool:
+    """Whether ``table`` has been written."""
+    return bool(DeltaTable.is_deltatable(str(settings().tables_path / table)))
+
+
+def names() -> tuple[str, ...]:
+    """All tables, by name."""
+    root = settings().tables_path
+    return tuple(sorted(each.name for each in root.iterdir() if exists(each.name))) if root.is_dir() else ()
+
+
+def read(
+    table: str,
+    *,
+    columns: Sequence[str] | None = None,
+    event_from: datetime | None = None,
+    created_after: datetime | None = None,
+    created_until: datetime | None = None,
+    at_version: int | None = None,
+) -> pl.DataFrame:
+    """Read ``table``, or only some columns and rows of it, at its newest or an older version.
+
+    Raises MissingData when there is no such table, UnknownName when it has no such version.
+    """
+    rows = scan(table, at_version=at_version)
+    if event_from is not None:
+        rows = rows.filter(pl.col(EVENT) >= event_from)
+    if created_after is not None:
+        rows = rows.filter(pl.col(CREATED) > created_after)
+    if created_until is not None:
+        rows = rows.filter(pl.col(CREATED) <= created_until)
+    return (rows.select(columns) if columns is not None else rows).collect()
+
+
+def scan(table: str, *, at_version: int | None = None) -> pl.LazyFrame:
+    """``table`` to be read later, and only as far as it is needed. Raises as ``read`` does."""
+    return pl.scan_delta(_open(table, at_version))
+
+
+def read_known(tables: Sequence[str], as_of: datetime) -> Mapping[str, pl.DataFrame]:
+    """Each of ``tables`` as it was known at ``as_of``."""
+    return {table: read(table, created_until=as_of) for table in tables}
+
+
+def history(table: str) -> list[dict[str, object]]:
+    """The commits of ``table``, newest first, as Delta recorded them."""
+    return list(_open(table).history())
+
+
+def _open(table: str, at_version: int | None = None) -> DeltaTable:
+    try:
+        return DeltaTable(str(settings().tables_path / table), version=at_version)
+    except TableNotFoundError as error:
+        raise MissingData(
+            f"Table {table!r} does not exist in {settings().tables_path}. Known: {', '.join(names()) or 'none yet'}. "
+            "Run the ingest flow first: make flow FLOW=ingest USE_CASE=… AS_OF=…"
+        ) from error
+    except Exception as error:
+        if at_version is not None and "version" in str(error).lower():
+            raise UnknownName(
+                f"Table {table!r} has no version {at_version}. Its newest is {version(table)}."
+            ) from error
+        raise
+
+
+def _progress(table: DeltaTable | None, writer: str) -> datetime | None:
+    progress = None if table is None else table.transaction_version(writer)
+    return None if progress is None else _EPOCH + progress * _MICROSECOND
+
+
+def _overtaken(table: str, writer: str, until: datetime) -> DataError:
+    return DataError(
+        f"Table {table!r} was written by another {writer!r} at the same time, so the slice until {until.isoformat()} "
+        "was not written. Run the flow again: it continues from the newest slice."
+    )
+
+
+def _require_same_columns(table: str, current: DeltaTable, rows: pl.DataFrame) -> None:
+    stored = pl.scan_delta(current).collect_schema()
+    if dict(stored) != dict(rows.schema):
+        differing = {
+            name: f"{rows.schema.get(name)} instead of {stored.get(name)}"
+            for name in [*stored, *(each for each in rows.columns if each not in stored)]
+            if stored.get(name) != rows.schema.get(name)
+        }
+        raise WrongColumns(
+            f"The rows for table {table!r} do not have its columns: {differing}. "
+            "Nothing was written. Bring the rows into the table's types, or write a table of another name."
+        )

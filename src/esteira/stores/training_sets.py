@@ -1,0 +1,34 @@
+"""Training sets as written Parquet files, named by what went into them."""
+
+import hashlib
+import os
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+
+import polars as pl
+
+from esteira.errors import MissingData
+from esteira.settings import settings
+
+
+def save(use_case: str, rows: pl.DataFrame, *, as_of: datetime, data_versions: Mapping[str, int]) -> Path:
+    """Write a training set whole or not at all; the same inputs give the same path."""
+    made_of = f"{use_case}|{as_of.isoformat()}|{sorted(data_versions.items())}|{rows.columns}"
+    digest = hashlib.sha256(made_of.encode()).hexdigest()[:12]
+    path = settings().training_sets_path / use_case / f"{as_of:%Y%m%dT%H%M%S}-{digest}.parquet"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    staged = path.with_suffix(f".{os.getpid()}.tmp")
+    with staged.open("wb") as file:
+        rows.write_parquet(file)
+        file.flush()
+        os.fsync(file.fileno())
+    staged.rename(path)
+    return path
+
+
+def load(path: Path) -> pl.DataFrame:
+    """Read a training set. Raises MissingData when it is not there."""
+    if not path.is_file():
+        raise MissingData(f"Training set {path} does not exist. Build it again with the train flow.")
+    return pl.read_parquet(path)
