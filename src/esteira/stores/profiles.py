@@ -1,0 +1,93 @@
+"""Profiles of serving windows as files: one per use case, release and window, there whole or not at all.
+
+The name of the file is the key of the window, so a window that is profiled again replaces itself and is never counted
+twice. The bytes carry their own checksum (see ``monitoring/profile.py``), which every reader of them verifies.
+"""
+
+import os
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import uuid4
+
+from esteira.contract import utc
+from esteira.errors import InputError, MissingData
+from esteira.settings import settings
+
+_MOMENT = "%Y%m%dT%H%M%S.%fZ"
+_SUFFIX = ".profile"
+
+
+@dataclass(frozen=True, order=True)
+class StoredWindow:
+    """The key of one stored profile; windows sort by time."""
+
+    start: datetime
+    end: datetime
+    release: int
+
+
+def save(use_case: str, release: int, start: datetime, end: datetime, profile: bytes) -> Path:
+    """Keep the profile of a window, replacing what was kept of it before; return the file.
+
+    Raises:
+        InputError: the window is empty or its moments have no time zone.
+    """
+    path = _path(use_case, StoredWindow(utc(start), utc(end), release))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.{uuid4().hex}")
+    try:
+        with unfinished.open("xb") as file:
+            file.write(profile)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    _sync_folder(path.parent)
+    return path
+
+
+def load(use_case: str, release: int, start: datetime, end: datetime) -> bytes:
+    """The profile of a window. Raises MissingData when none was saved."""
+    path = _path(use_case, StoredWindow(utc(start), utc(end), release))
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise MissingData(
+            f"No profile of {use_case!r}, release {release}, from {utc(start).isoformat()} to {utc(end).isoformat()}. "
+            f"{len(list_windows(use_case))} windows are kept under {path.parents[1]}. Run the monitor for that window."
+        ) from error
+
+
+def list_windows(use_case: str, release: int | None = None) -> list[StoredWindow]:
+    """The windows a profile is kept of, oldest first, of one release or of all; none is an empty list."""
+    folder = settings().profiles_path / use_case
+    return sorted(
+        StoredWindow(_read_moment(start), _read_moment(end), int(path.parent.name))
+        for path in folder.glob(f"{'*' if release is None else release}/[!.]*{_SUFFIX}")
+        for start, end in [path.name.removesuffix(_SUFFIX).split("_")]
+    )
+
+
+def _path(use_case: str, window: StoredWindow) -> Path:
+    if window.end <= window.start:
+        raise InputError(
+            f"A window cannot end at {window.end.isoformat()} when it starts at {window.start.isoformat()}. "
+            "Give its start first, then its later end."
+        )
+    name = f"{window.start.strftime(_MOMENT)}_{window.end.strftime(_MOMENT)}{_SUFFIX}"
+    return settings().profiles_path / use_case / str(window.release) / name
+
+
+def _read_moment(text: str) -> datetime:
+    return datetime.strptime(text, _MOMENT).replace(tzinfo=UTC)
+
+
+def _sync_folder(folder: Path) -> None:
+    # Without this a power cut may forget the rename although the file itself was written.
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
