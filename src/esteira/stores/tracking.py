@@ -1,0 +1,276 @@
+"""The record of training runs, in MLflow: what went in, what came out, what it cost, and the runs that failed.
+
+MLflow is where people look; what is live is the ledger's to say, and aliases here are copies of it.
+"""
+
+import importlib.metadata
+import logging
+import os
+import platform
+import re
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from esteira.errors import ModelError, UnknownName
+from esteira.model_card import Estimate, ModelCard
+from esteira.settings import settings
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+CARD = "card.json"
+_LIBRARIES = ("scikit-learn", "numpy", "pandas", "polars", "feast", "bentoml")
+_XGBOOST = ("xgboost", "xgboost-cpu")
+_FAILED_BECAUSE = "failed_because"
+_MODEL_VERSION = "model_version"
+_NOT_ALLOWED = re.compile(r"[^\w\-. /]")
+_LONGEST_PARAMETER = 6000
+
+
+@dataclass
+class Cost:
+    """What a stretch of work cost; its figures are zero until the stretch ends."""
+
+    wall_seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    peak_memory_mb: float = 0.0
+    """The most this process has held until the stretch ended."""
+
+
+@contextmanager
+def cost() -> Iterator[Cost]:
+    """Measure the work inside the block, also when it fails."""
+    measured = Cost()
+    wall, cpu = time.perf_counter(), time.process_time()
+    try:
+        yield measured
+    finally:
+        measured.wall_seconds = time.perf_counter() - wall
+        measured.cpu_seconds = time.process_time() - cpu
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        measured.peak_memory_mb = peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)  # bytes there, KiB here
+
+
+def record_run(
+    card: ModelCard,
+    *,
+    cost: Cost,
+    metrics: Mapping[str, float],
+    artifacts: Mapping[str, bytes],
+    tags: Mapping[str, str],
+) -> str:
+    """Record a training run with all that its card says; return the run's id.
+
+    ``metrics`` are figures besides the card's (size, latency); ``artifacts`` file name -> content (plots, reports).
+    The card's own ``run_id`` is not looked at: it is this function's answer.
+
+    Raises ModelError when a required record is missing; the run is then listed as failed, with what is missing.
+    """
+    parameters = {"seed": card.seed, "candidate": card.candidate, **card.parameters}
+    missing = [
+        name
+        for name, value in {
+            "code commit": card.code_commit,
+            "lock SHA-256": card.lock_sha256,
+            "data versions": card.data_versions,
+            "metrics": card.metrics,
+            "model type": card.candidate,
+            "feature service": card.feature_service,
+            "model version": card.version,
+            "cost": cost.wall_seconds,
+        }.items()
+        if not value
+    ]
+    if missing:
+        reason = f"The run lacks required records: {', '.join(missing)}."
+        record_failure(card.use_case, as_of=card.as_of.isoformat(), reason=reason, tags=tags)
+        raise ModelError(f"{reason} It is listed as failed. Let the train flow fill them in before it records the run.")
+    figures = {
+        **_flat(card.metrics),
+        **{f"baseline/{name}": value for name, value in card.baseline.items()},
+        **{f"importance/{name}": value for name, value in card.importances.items()},
+        **{
+            f"slices/{each.slice.replace('=', '/', 1)}/{name}": value
+            for each in card.slices
+            for name, value in _flat(each.metrics).items()
+        },
+        **{f"cost/{name}": value for name, value in vars(cost).items()},
+        "training_rows": card.training_rows,
+        **metrics,
+    }
+    described = {
+        **environment(),
+        _MODEL_VERSION: card.version,
+        "as_of": card.as_of.isoformat(),
+        "code_commit": card.code_commit,
+        "lock_sha256": card.lock_sha256,
+        "feature_service": card.feature_service,
+        "cause": card.cause,
+        **{f"data_version/{name}": str(version) for name, version in card.data_versions.items()},
+        **tags,
+    }
+    client = _client()
+    run = client.create_run(_experiment(client, card.use_case), run_name=card.version)
+    run_id = str(run.info.run_id)
+    try:
+        _log(client, run_id, parameters, figures, described)
+        with tempfile.TemporaryDirectory() as folder:
+            for name, content in {**artifacts, CARD: card.model_dump_json(indent=2).encode()}.items():
+                (Path(folder) / Path(name).name).write_bytes(content)
+            client.log_artifacts(run_id, folder)
+    except BaseException:
+        client.set_terminated(run_id, status="FAILED")
+        raise
+    client.set_terminated(run_id)
+    return run_id
+
+
+def record_failure(use_case: str, *, as_of: str, reason: str, tags: Mapping[str, str]) -> str:
+    """List a training that did not come to a model, with why; return the run's id."""
+    client = _client()
+    run = client.create_run(_experiment(client, use_case), run_name=f"failed {as_of}")
+    run_id = str(run.info.run_id)
+    _log(client, run_id, {}, {}, {**environment(), "as_of": as_of, _FAILED_BECAUSE: reason, **tags})
+    client.set_terminated(run_id, status="FAILED")
+    return run_id
+
+
+def runs(use_case: str) -> pl.DataFrame:
+    """All runs of a use case, newest first: run_id, status, started, then ``tags.…``, ``parameters.…``, ``metrics.…``.
+
+    Empty, with the first three columns only, when the use case was never trained.
+    """
+    client = _client()
+    schema = pl.Schema({"run_id": pl.String(), "status": pl.String(), "started": pl.Datetime("ms", "UTC")})
+    experiment = client.get_experiment_by_name(use_case)
+    if experiment is None:
+        return pl.DataFrame(schema=schema)
+    found: list[Any] = []
+    token = None
+    while True:
+        page = client.search_runs([experiment.experiment_id], order_by=["attributes.start_time DESC"], page_token=token)
+        found.extend(page)
+        token = page.token
+        if not token:
+            break
+    rows = [
+        {
+            "run_id": run.info.run_id,
+            "status": run.info.status,
+            "started": run.info.start_time,
+            **{f"tags.{name}": value for name, value in run.data.tags.items() if not name.startswith("mlflow.")},
+            **{f"parameters.{name}": value for name, value in run.data.params.items()},
+            **{f"metrics.{name}": value for name, value in run.data.metrics.items()},
+        }
+        for run in found
+    ]
+    table = pl.DataFrame(rows, infer_schema_length=None) if rows else pl.DataFrame(schema=schema)
+    return table.with_columns(pl.col("started").cast(schema["started"]))
+
+
+def mark_alias(use_case: str, version: str, alias: str) -> None:
+    """Point MLflow's ``alias`` (champion, challenger) at a recorded model version; the same again changes nothing.
+
+    Raises UnknownName when no finished run recorded that version.
+    """
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415 - takes seconds
+
+    client = _client()
+    table = runs(use_case)
+    finished = table.filter(pl.col("status") == "FINISHED")
+    column = f"tags.{_MODEL_VERSION}"
+    known = finished[column].to_list() if column in finished.columns else []
+    if version not in known:
+        raise UnknownName.among("model version in MLflow", version, known, "The train flow records them.")
+    try:
+        client.create_registered_model(use_case)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    registered = [
+        each for each in client.search_model_versions(f"name='{use_case}'") if each.tags.get(_MODEL_VERSION) == version
+    ]
+    if registered:
+        number = registered[0].version
+    else:
+        run = client.get_run(finished["run_id"][known.index(version)])
+        number = client.create_model_version(
+            use_case, source=run.info.artifact_uri, run_id=run.info.run_id, tags={_MODEL_VERSION: version}
+        ).version
+    client.set_registered_model_alias(use_case, alias, number)
+
+
+def environment() -> dict[str, str]:
+    """What this process runs on: interpreter, machine and the versions of the libraries that make a model."""
+    installed = {each.metadata["Name"].lower(): each.version for each in importlib.metadata.distributions()}
+    found = {f"version/{name}": installed[name] for name in (*_LIBRARIES, *_XGBOOST) if name in installed}
+    return {
+        "python": platform.python_version(),
+        "platform": f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs",
+        **found,
+    }
+
+
+def _flat(metrics: Mapping[str, Estimate]) -> dict[str, float]:
+    return {
+        f"{name}{suffix}": getattr(figure, end)
+        for name, figure in metrics.items()
+        for suffix, end in (("", "value"), ("_low", "low"), ("_high", "high"))
+    }
+
+
+def _log(
+    client: "MlflowClient",
+    run_id: str,
+    parameters: Mapping[str, Any],
+    figures: Mapping[str, float],
+    described: Mapping[str, str],
+) -> None:
+    from mlflow.entities import Metric, Param, RunTag  # noqa: PLC0415 - takes seconds
+
+    moment = int(time.time() * 1000)
+    client.log_batch(
+        run_id,
+        metrics=[Metric(_key(name), float(value), moment, 0) for name, value in figures.items()],
+        params=[Param(_key(name), str(value)[:_LONGEST_PARAMETER]) for name, value in parameters.items()],
+        tags=[RunTag(_key(name), value) for name, value in described.items()],
+    )
+
+
+def _key(name: str) -> str:
+    return _NOT_ALLOWED.sub("_", name)
+
+
+def _experiment(client: "MlflowClient", use_case: str) -> str:
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415 - takes seconds
+
+    experiment = client.get_experiment_by_name(use_case)
+    if experiment is not None:
+        return str(experiment.experiment_id)
+    # A tracking server keeps artifacts where it was told to; a local database would put them into the working folder.
+    location = None if settings().tracking.startswith("http") else (settings().artifacts_path / use_case).as_uri()
+    try:
+        return str(client.create_experiment(use_case, artifact_location=location))
+    except MlflowException:  # another process was first
+        experiment = client.get_experiment_by_name(use_case)
+        if experiment is None:
+            raise
+        return str(experiment.experiment_id)
+
+
+def _client() -> "MlflowClient":
+    from mlflow import MlflowClient  # noqa: PLC0415 - takes seconds
+
+    settings().home.mkdir(parents=True, exist_ok=True)
+    for name in ("mlflow.store.db", "alembic"):  # a new database tells of 67 migrations
+        logging.getLogger(name).setLevel(logging.WARNING)
+    return MlflowClient(tracking_uri=settings().tracking, registry_uri=settings().tracking)
