@@ -13,6 +13,7 @@ from esteira.errors import MissingData
 from esteira.features.parity import compare, parity_frame
 from esteira.model_card import Column, Frozen
 from esteira.stores import features, ledger, predictions
+from esteira.stores.online_features import OnlineFeatures
 from flows.steps.step import step
 
 MOST_ROWS = 10_000
@@ -44,16 +45,17 @@ def audit_skew(use_case: str, as_of: datetime) -> Skew:
     if not logged.height:
         return Skew(rows=0, values=0, unexplained=0, sentences=("No prediction was logged in the window to compare.",))
     asked = _asked(declared, logged)
+    served = OnlineFeatures(features.open_store(), service)
     columns = features.service_columns(service)
     replayed = features.build_training_set(service, asked)
     times = features.join_times(service, asked)
-    views = features.feature_views(service)
-    heads = [logged[name].to_list() for name in ("prediction_id", "as_of", "horizon")]
+    views = sorted(served.ttls)
+    ids, moments, horizons = (logged[name].to_list() for name in ("prediction_id", "as_of", "horizon"))
     found = compare(
-        parity_frame(*heads, _logged_rows(logged, columns, views)),
-        parity_frame(*heads, _replayed_rows(replayed, times, columns, views)),
-        features.sources_of_columns(service),
-        ttls=features.time_to_live(service),
+        parity_frame(ids, moments, horizons, _logged_rows(logged, columns, views)),
+        parity_frame(ids, moments, horizons, _replayed_rows(replayed, times, columns, views)),
+        served.sources,
+        ttls=served.ttls,
     )
     return Skew(
         rows=found.rows,
@@ -76,7 +78,7 @@ def _asked(declared: UseCase, logged: pl.DataFrame) -> pl.DataFrame:
     """The entity frame the logged requests stand for: keys and request inputs as they were sent, asked at as_of."""
     entities = pl.DataFrame([json.loads(each) for each in logged["inputs"]], infer_schema_length=None)
     wanted = dict.fromkeys((declared.entity_id, *declared.entity_keys, *declared.request_inputs))
-    return entities.select(wanted).with_columns(logged["as_of"].alias(EVENT))
+    return entities.select(list(wanted)).with_columns(logged["as_of"].alias(EVENT))
 
 
 def _logged_rows(logged: pl.DataFrame, columns: Sequence[Column], views: Sequence[str]) -> FeatureRows:

@@ -2,6 +2,8 @@
 
 import hashlib
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
@@ -15,8 +17,9 @@ from esteira.monitoring.profile import build_profile, merge, read_profile
 from esteira.settings import settings
 from esteira.stores import features, ledger, models, tables, tracking, training_sets
 from esteira.training.card import build_card
-from esteira.training.fit import Fitted, fit
+from esteira.training.fit import Fitted, feature_frame, fit
 from esteira.training.labels import label_entities
+from esteira.training.plots import draw
 from flows.events import CHALLENGER_TRAINED, ring
 from flows.steps.monitoring import REFERENCE, THRESHOLDS
 from flows.steps.step import step
@@ -52,7 +55,7 @@ def train_challenger(use_case: str, as_of: datetime, training_set: Path, cause: 
     rows = training_sets.load(training_set)
     columns = features.service_columns(declared.feature_service)
     current = settings()
-    with tracking.cost() as cost:
+    with tracking.cost() as cost, _failure_listed(use_case, as_of):
         fitted = fit(
             declared, rows, columns, as_of=as_of, seed=current.seed, threads=current.threads, device=current.device,
             feature_times=[name for name in rows.columns if name.endswith((f"__{EVENT}", f"__{CREATED}"))],
@@ -74,8 +77,8 @@ def train_challenger(use_case: str, as_of: datetime, training_set: Path, cause: 
     run_id = tracking.record_run(
         card,
         cost=cost,
-        metrics={},
-        artifacts=attachments,
+        metrics=models.measure(fitted.pipeline, feature_frame(fitted.holdout, columns)),
+        artifacts={**attachments, **draw(declared, fitted)},
         tags={"training_set": training_set.name, **({"request": request} if request else {})},
     )
     stored = models.save(fitted.pipeline, card.model_copy(update={"run_id": run_id}), attachments)
@@ -124,6 +127,16 @@ def _reference(declared: UseCase, fitted: Fitted, rows: pl.DataFrame, columns: t
     thresholds = found[0].model_copy(update={"columns": {**found[0].columns, **found[1].columns}})
     reference = merge([profile for _, profile, _ in parts])
     return {REFERENCE: reference, THRESHOLDS: thresholds.model_dump_json().encode()}
+
+
+@contextmanager
+def _failure_listed(use_case: str, as_of: datetime) -> Iterator[None]:
+    """List a training that fails among the runs, with why, and let it fail."""
+    try:
+        yield
+    except Exception as error:
+        tracking.record_failure(use_case, as_of=as_of.isoformat(), reason=f"{type(error).__name__}: {error}", tags={})
+        raise
 
 
 def _data_versions(declared: UseCase) -> dict[str, int]:

@@ -137,5 +137,9 @@ def child_environment(**more: str) -> dict[str, str]:
     return {**os.environ, **environment_for_parts(), **more}
 
 
-for _name, _value in TELEMETRY_OFF.items():
+# OpenMP threads that wait by spinning take the processor from the service and the server beside them: with three busy
+# programs on two cores, fitting took several times as long.
+_AT_IMPORT = {**TELEMETRY_OFF, "OMP_WAIT_POLICY": "PASSIVE"}
+
+for _name, _value in _AT_IMPORT.items():
     os.environ.setdefault(_name, _value)

@@ -2,11 +2,11 @@
 
 import io
 from collections.abc import Sequence
+from datetime import datetime
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
 from matplotlib.figure import Figure
 
 from esteira.model_card import ModelCard
@@ -28,15 +28,14 @@ def quality_over_time(monitored: Sequence[Monitored], releases: Sequence[Release
             if seen.windows[-1].quality is not None and metric in seen.windows[-1].quality.metrics
         ]
         if points:
-            moments, values = date2num([moment for moment, _ in points]), [each.value for _, each in points]
+            moments, values = [_day(moment) for moment, _ in points], [each.value for _, each in points]
             low = [max(0.0, each.value - each.low) for _, each in points]
             high = [max(0.0, each.high - each.value) for _, each in points]
             axes[place].errorbar(moments, values, yerr=[low, high], fmt="o-", color=_BLUE, capsize=3)
         for release in releases[1:]:
-            axes[place].axvline(date2num(release.released_at), color=_ORANGE, linestyle="--")
-        locator = AutoDateLocator()
-        axes[place].xaxis.set_major_locator(locator)
-        axes[place].xaxis.set_major_formatter(ConciseDateFormatter(locator))
+            axes[place].axvline(_day(release.released_at), color=_ORANGE, linestyle="--")
+        days = [_day(seen.windows[-1].end) for seen in monitored]
+        axes[place].set_xticks(days, [f"{seen.windows[-1].end:%d %b}" for seen in monitored])
         axes[place].set_title(f"{metric.replace('_', '-')} of live predictions, per week")
     return _svg(figure)
 
@@ -91,6 +90,10 @@ def latencies(seconds: Sequence[float]) -> str:
     axes[0].set_yscale("log")
     axes[0].set_title("milliseconds per request, during retraining and change-over")
     return _svg(figure)
+
+
+def _day(moment: datetime) -> float:
+    return moment.timestamp() / 86_400
 
 
 def _figure(rows: int, columns: int, *, height: float) -> tuple[Figure, list[Axes]]:

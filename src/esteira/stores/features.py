@@ -5,12 +5,11 @@ import hashlib
 import os
 import sys
 from collections.abc import Iterator
-from datetime import timedelta
 from functools import lru_cache
 from pathlib import Path
 
 import polars as pl
-from feast import FeatureStore, OnDemandFeatureView, RepoConfig
+from feast import FeatureStore, RepoConfig
 from feast.errors import FeastObjectNotFoundException
 from feast.repo_config import load_repo_config
 from feast.repo_operations import extract_objects_for_apply_delete, parse_repo
@@ -21,6 +20,7 @@ from esteira.features.asof import point_in_time_join
 from esteira.model_card import Column
 from esteira.settings import settings
 from esteira.stores import tables
+from esteira.stores.online_features import OnlineFeatures
 
 _CONFIGURATION = "feature_store.yaml"
 
@@ -123,25 +123,7 @@ def join_times(service: str, entities: pl.DataFrame) -> pl.DataFrame:
 
 def feature_views(service: str) -> tuple[str, ...]:
     """The plain views a service reads, those behind its on-demand views included, sorted by name."""
-    return tuple(sorted({view for views in sources_of_columns(service).values() for view in views}))
-
-
-def sources_of_columns(service: str) -> dict[str, tuple[str, ...]]:
-    """For each feature of a service the plain views its value is made of; none for what the request alone decides."""
-    store = open_store()
-    found: dict[str, tuple[str, ...]] = {}
-    for projection in store.get_feature_service(service).feature_view_projections:
-        view = store.registry.get_any_feature_view(projection.name, store.project)
-        behind = (projection.name,)
-        if isinstance(view, OnDemandFeatureView):
-            behind = tuple(source.name for source in view.source_feature_view_projections.values())
-        found.update(dict.fromkeys((feature.name for feature in projection.features), behind))
-    return found
-
-
-def time_to_live(service: str) -> dict[str, timedelta | None]:
-    """How long a value of each view behind a service lives; None for ever."""
-    return {name: open_store().get_feature_view(name).ttl or None for name in feature_views(service)}
+    return tuple(sorted(OnlineFeatures(open_store(), service).ttls))
 
 
 def _digest(repository: Path) -> str:

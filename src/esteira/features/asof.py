@@ -1,0 +1,207 @@
+"""The point-in-time join: for every entity row, the newest feature row that was true and known at its moment.
+
+Why one ASOF join is enough. A feature row can be seen from ``visible = max(event, created)`` on; rows that arrive
+later only add to what can be seen. So along ``visible``, the newest row of a key seen so far, by (event, created), is a
+running maximum, and an ASOF join on ``visible`` finds it. Should that row be older than the ttl, so is every other one
+seen, hence the ttl is judged on the winner alone. Cost: two sorts of the feature rows and one pass over both sides.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import polars as pl
+
+from esteira.contract import MOMENT
+from esteira.errors import InputError, WrongColumns
+
+_MICROSECOND = timedelta(microseconds=1)
+_BEGINNING = datetime.min.replace(tzinfo=UTC)
+# Internal names, so that no column of either side can be mistaken for them.
+_ROW, _KEY, _CODE, _MOMENT = "__row", "__key", "__code", "__moment"
+_EVENT, _CREATED, _VISIBLE, _RANK, _POSITION = "__event", "__created", "__visible", "__rank", "__position"
+
+
+def point_in_time_join(
+    entities: pl.DataFrame,
+    features: pl.LazyFrame,
+    *,
+    keys: Sequence[str],
+    entity_timestamp: str,
+    event: str,
+    created: str | None,
+    ttl: timedelta | None,
+    columns: Mapping[str, str],
+    knowledge_time: bool = True,
+    shard_rows: int | None = None,
+) -> pl.DataFrame:
+    """Append to ``entities`` the ``columns`` of ``features`` (source name -> new name) as known at each row's moment.
+
+    For keys ``e`` and moment ``t``: among rows of ``e`` with ``created <= t``, ``event <= t`` and ``t - event <= ttl``
+    the one with the greatest event, then the greatest created, then the last read. Rows out are rows in, in order;
+    where nothing is found, or a key or ``t`` is null, the values are null. Feature rows without event or created time
+    are never seen. All times are aware and compared in whole microseconds.
+
+    Args:
+        entities: n rows with ``keys`` and ``entity_timestamp``.
+        features: rows with ``keys``, ``event``, ``created`` and ``columns``; only these are read, and only the stretch
+            of time that can matter.
+        keys: names common to both sides; without any, every entity row is joined with the one history there is.
+        entity_timestamp: the moment of an entity row.
+        event: when a feature row was true.
+        created: when a feature row became known; None where that is not recorded, then rows are seen from their event.
+        ttl: how long a value stays valid; None or zero means for ever.
+        columns: what to append, and under which names.
+        knowledge_time: False sees rows from their event on; ``created`` then only decides between equal events.
+        shard_rows: join in several passes, by key, when there are more feature rows than this.
+
+    Raises:
+        WrongColumns: a column is missing, or a time is not an aware datetime.
+        InputError: a key's type differs between the sides, or a new name is taken.
+    """
+    schema = features.collect_schema()
+    times = [event, created] if created else [event]
+    require_columns(schema, [*keys, *times, *columns], times, "feature rows")
+    require_columns(entities.schema, [*keys, entity_timestamp], [entity_timestamp], "entity frame")
+    if taken := [name for name in columns.values() if name in entities.columns]:
+        raise InputError(f"The entity frame already has the columns {taken}. Rename them before features are joined.")
+
+    # Without keys there is one history: everybody asks for the same constant key.
+    of_keys = [f"{_KEY}{i}" for i in range(max(1, len(keys)))]
+    constant = [] if keys else [pl.lit(0, pl.UInt8).alias(of_keys[0])]
+    asked = entities.select(
+        pl.int_range(pl.len(), dtype=pl.UInt32).alias(_ROW),
+        _utc(entity_timestamp).alias(_MOMENT),
+        *(_comparable(entities[key], schema[key]).alias(name) for key, name in zip(keys, of_keys, strict=False)),
+        *constant,
+    ).drop_nulls()
+    codes = asked.select(of_keys).unique(maintain_order=True).with_row_index(_CODE)
+    asked = asked.join(codes, on=of_keys).select(_ROW, _CODE, _MOMENT).sort(_MOMENT)
+    needed = _that_matter(features, asked[_MOMENT], event, created if knowledge_time else None, ttl)
+    readable = needed.select(
+        *(pl.col(key).cast(_plain(schema[key])).alias(name) for key, name in zip(keys, of_keys, strict=False)),
+        *constant,
+        _utc(event).alias(_EVENT),
+        *([_utc(created).alias(_CREATED)] if created else []),
+        *(pl.col(old).alias(new) for old, new in columns.items()),
+    )
+
+    found = [pl.DataFrame(schema={_ROW: pl.UInt32, **{new: schema[old] for old, new in columns.items()}})]
+    for shard in _shards(codes, features, shard_rows):
+        rows = readable.join(shard.lazy(), on=of_keys, maintain_order="left").drop(of_keys).collect()
+        winners = _winners(asked.join(shard, on=_CODE, how="semi"), rows, knowledge_time=knowledge_time, ttl=ttl)
+        values = rows.select(pl.col(list(columns.values())).gather(winners[_POSITION]))
+        found.append(winners.select(_ROW).hstack(values))
+    every = entities.select(pl.int_range(pl.len(), dtype=pl.UInt32).alias(_ROW))
+    values = every.join(pl.concat(found), on=_ROW, how="left", maintain_order="left")
+    return entities.hstack(values.drop(_ROW))
+
+
+def _winners(asked: pl.DataFrame, rows: pl.DataFrame, *, knowledge_time: bool, ttl: timedelta | None) -> pl.DataFrame:
+    """The position in ``rows`` of the row each asked moment sees; null where it sees none or the ttl has passed."""
+    order = [_EVENT, _CREATED] if _CREATED in rows.columns else [_EVENT]
+    visible = order if knowledge_time else [_EVENT]
+    ranked = (
+        rows.lazy()
+        .select(_CODE, *order, pl.max_horizontal(visible).alias(_VISIBLE))
+        .with_row_index(_POSITION)
+        .drop_nulls([_EVENT, *visible])
+        # Stable, so that among equals the last read comes last; nulls first, so that an unknown created is oldest.
+        .sort(order, maintain_order=True)
+        .with_row_index(_RANK)
+        .collect()
+    )
+    newest_seen = (
+        ranked.select(_CODE, _VISIBLE, _RANK).sort(_VISIBLE, _RANK).with_columns(pl.col(_RANK).cum_max().over(_CODE))
+    )
+    # Both sides are sorted by time as a whole, so they are within every key; Polars cannot check that per key.
+    seen = asked.join_asof(newest_seen, left_on=_MOMENT, right_on=_VISIBLE, by=_CODE, check_sortedness=False)
+    winners = seen.select(
+        _ROW,
+        _MOMENT,
+        ranked[_POSITION].gather(seen[_RANK]).alias(_POSITION),
+        ranked[_EVENT].gather(seen[_RANK]).alias(_EVENT),
+    ).sort(_ROW)
+    if not ttl:
+        return winners
+    fresh = pl.col(_MOMENT) - pl.col(_EVENT) <= ttl
+    return winners.with_columns(pl.when(fresh).then(_POSITION).alias(_POSITION))
+
+
+def within(rows: pl.LazyFrame, column: str, start: datetime | None, end: datetime | None) -> pl.LazyFrame:
+    """``rows`` whose ``column`` lies in ``[start, end]`` in whole microseconds, open where None.
+
+    The bounds are in the column's own unit and zone, so that the condition reaches the file reader and skips files.
+    """
+    dtype = rows.collect_schema()[column]
+    zone = ZoneInfo((dtype.time_zone if isinstance(dtype, pl.Datetime) else None) or "UTC")
+    if start is not None:
+        rows = rows.filter(pl.col(column) >= pl.lit(start.astimezone(zone), dtype))
+    if end is not None:
+        rows = rows.filter(pl.col(column) < pl.lit((end + _MICROSECOND).astimezone(zone), dtype))
+    return rows
+
+
+def _that_matter(
+    features: pl.LazyFrame, moments: pl.Series, event: str, created: str | None, ttl: timedelta | None
+) -> pl.LazyFrame:
+    """``features`` without rows that none of ``moments`` can see."""
+    first, last = moments.min(), moments.max()
+    if not isinstance(first, datetime) or not isinstance(last, datetime):
+        return features.clear()
+    oldest = first - ttl if ttl and first - _BEGINNING > ttl else None
+    seen = within(features, event, oldest, last)
+    return within(seen, created, None, last) if created else seen
+
+
+def _shards(codes: pl.DataFrame, features: pl.LazyFrame, shard_rows: int | None) -> Iterable[pl.DataFrame]:
+    """``codes`` in as many parts as keep the feature rows of one part near ``shard_rows``."""
+    if shard_rows is None or codes.height < 2:
+        return [codes]
+    rows = int(features.select(pl.len()).collect().item())
+    return codes.iter_slices(math.ceil(codes.height / max(1, math.ceil(rows / shard_rows))))
+
+
+def _comparable(key: pl.Series, target: pl.DataType) -> pl.Series:
+    """The entity frame's ``key`` in the type of the feature rows' key; no two different values become equal."""
+    plain = _plain(target)
+    if key.dtype in (plain, pl.Null):
+        return key.cast(plain)
+    if key.dtype.is_integer() and plain.is_numeric():
+        return key.cast(plain, strict=False)  # what does not fit has no row there either
+    if isinstance(key.dtype, pl.Categorical | pl.Enum) and plain == pl.String:
+        return key.cast(pl.String)
+    if key.dtype.is_float() and plain.is_integer():
+        # pandas turns integer keys with gaps into floats
+        known = key.fill_nan(None)
+        whole = known.cast(plain, strict=False)
+        if bool((whole.cast(key.dtype) == known).fill_null(known.is_null()).all()):
+            return whole
+    raise InputError(
+        f"The entity frame's key {key.name!r} is {key.dtype}, the feature rows' is {target}, "
+        f"such as {key.drop_nulls().head(3).to_list()}. Cast it to {target} first: it is not guessed."
+    )
+
+
+def _plain(dtype: pl.DataType) -> pl.DataType:
+    return pl.String() if isinstance(dtype, pl.Categorical | pl.Enum) else dtype
+
+
+def _utc(column: str) -> pl.Expr:
+    return pl.col(column).dt.convert_time_zone("UTC").dt.cast_time_unit("us").cast(MOMENT)
+
+
+def require_columns(schema: pl.Schema, columns: Sequence[str], times: Sequence[str], what: str) -> None:
+    """Raise WrongColumns unless ``schema`` has ``columns``, and ``times`` as aware datetimes."""
+    if missing := [column for column in columns if column not in schema]:
+        raise WrongColumns(
+            f"The {what} have no column {missing}. They have {schema.names()}; mend the names or the data."
+        )
+    for column in times:
+        dtype = schema[column]
+        if not isinstance(dtype, pl.Datetime) or dtype.time_zone is None:
+            raise WrongColumns(
+                f"Column {column!r} of the {what} is {dtype}; a datetime with time zone is expected. Say which zone it "
+                "is in (Polars: .dt.replace_time_zone, pandas: .dt.tz_localize)."
+            )

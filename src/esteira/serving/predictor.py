@@ -1,0 +1,88 @@
+"""One trained model ready to answer: feature values in, checked and post-processed predictions out."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.pipeline import Pipeline
+
+from esteira.errors import InvalidRequest, ModelError
+from esteira.model_card import ModelCard
+from esteira.serving.post_processing import PostProcessing
+
+Columns = Mapping[str, Sequence[Any]]
+
+
+class Predictor:
+    """A model with its card and post-processing; it is never changed, so requests share it freely.
+
+    Predictions equal ``pipeline.predict_proba(frame)[:, yes]`` (or ``predict``) bit for bit, without building a frame.
+    """
+
+    def __init__(self, card: ModelCard, pipeline: Pipeline, post_processing: PostProcessing | None = None) -> None:
+        """Take a loaded model; without ``post_processing`` the rules declared on its card hold.
+
+        Raises ModelError when a binary model does not tell 0 from 1, so swapped classes are found before any request.
+        """
+        self.card = card
+        self.post_processing = post_processing or PostProcessing(
+            kind=card.kind, threshold=card.threshold, bounds=card.bounds
+        )
+        self._names = tuple(column.name for column in card.columns)
+        self._known = {name: frozenset(values) for name, values in card.entity_values.items()}
+        first, *middle, (_, self._estimator) = pipeline.steps
+        self._encoder = first[1]
+        self._middle = [step for _, step in middle if step != "passthrough"]
+        if card.kind == "binary":
+            classes = [float(each) for each in self._estimator.classes_]
+            if classes != [0.0, 1.0]:
+                raise ModelError(
+                    f"Model {card.version!r} predicts the classes {classes}. Expected [0, 1], in this order: "
+                    "train it on outcomes that are 0 or 1."
+                )
+
+    def require_known(self, rows: Columns) -> None:
+        """Refuse rows whose entity keys have a value the model has never heard of; a missing value is allowed.
+
+        Raises InvalidRequest naming the first such value and what is known.
+        """
+        for name, known in self._known.items():
+            for value in rows.get(name, ()):
+                if value is not None and value not in known:
+                    raise InvalidRequest(
+                        f"Unknown {name} {value!r}. Known: {', '.join(sorted(map(str, known)))}. "
+                        f"The model card of {self.card.version} lists them under entity_values."
+                    )
+
+    def predict(self, values: Columns) -> NDArray[np.float64]:
+        """Predictions (n) for n values of every column on the card: P(yes), or the estimate in the outcome's unit.
+
+        Raises ModelError when a column is absent, or the model's output is no number or no probability.
+        """
+        absent = [name for name in self._names if name not in values]
+        if absent:
+            raise ModelError(
+                f"Model {self.card.version!r} needs the columns {absent}, which the feature service "
+                f"{self.card.feature_service!r} did not deliver. Release a model trained on what the service has now."
+            )
+        matrix = self._encoder.encode_columns({name: values[name] for name in self._names})
+        for step in self._middle:
+            matrix = step.transform(matrix)
+        if self.card.kind == "binary":
+            raw = np.asarray(self._estimator.predict_proba(matrix)[:, 1], dtype=np.float64)
+            sound = bool(np.all((raw >= 0) & (raw <= 1)))  # NaN fails both comparisons
+        else:
+            raw = np.asarray(self._estimator.predict(matrix), dtype=np.float64)
+            sound = bool(np.all(np.isfinite(raw)))
+        if not sound:
+            raise ModelError(
+                f"Model {self.card.version!r} produced {_worst(raw)!r}. Expected "
+                f"{'a probability' if self.card.kind == 'binary' else 'a finite number'}. Roll back: esteira rollback."
+            )
+        return self.post_processing.clip(raw)
+
+
+def _worst(raw: NDArray[np.float64]) -> float:
+    unsound = raw[~np.isfinite(raw)]
+    return float(unsound[0]) if unsound.size else float(raw[np.argmax(np.abs(raw - 0.5))])

@@ -1,0 +1,40 @@
+"""flight_delay: will this flight arrive 15 minutes late or more, asked two hours before it should leave."""
+
+from datetime import timedelta
+
+from esteira.contract import GateLimits, MonitorLimits, UseCase
+from esteira.use_cases.flight_delay.entities import allowed_values, upcoming_flights
+from esteira.use_cases.flight_delay.labels import arrived_late
+from esteira.use_cases.flight_delay.model import CANDIDATES
+from esteira.use_cases.flights.features import FEATURE_TABLES
+from esteira.use_cases.flights.source import FlightsSource
+
+USE_CASE = UseCase(
+    name="flight_delay",
+    purpose="Warn travellers and gate staff two hours ahead that a flight will probably be 15 minutes late or more.",
+    owner="flights@esteira.example",
+    kind="binary",
+    source=FlightsSource(),
+    feature_tables=FEATURE_TABLES,
+    feature_service="flight_delay_v1",
+    entity_id="flight_id",
+    entity_keys=("flight_id", "carrier", "flight", "origin", "dest", "tailnum"),
+    request_inputs=("scheduled_departure", "scheduled_arrival", "predicted_at"),
+    entity_reads=("schedules",),
+    build_entities=upcoming_flights,
+    outcome_reads=("arrivals",),
+    build_outcomes=arrived_late,
+    entity_values=allowed_values,
+    slices=("origin", "carrier"),
+    # The longest way to an outcome in 2013: asked 2 h ahead, left 21.7 h late, flew 11 h.
+    label_delay=timedelta(days=2),
+    # From any hour of the day, the whole of New York's tomorrow is ahead.
+    horizon=timedelta(hours=36),
+    holdout=timedelta(days=7),
+    candidates=CANDIDATES,
+    threshold=0.5,
+    # Nothing about a flight is certain two hours ahead, and one wrong certainty would cost log-loss without limit.
+    bounds=(0.001, 0.999),
+    gate=GateLimits(margin=0.005, baseline_gain=0.05, slice_margin=0.03, minimum_rows=2_000),
+    monitor=MonitorLimits(minimum_rows=300, outcome_maturity=timedelta(days=2)),
+)

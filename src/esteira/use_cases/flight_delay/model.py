@@ -1,0 +1,66 @@
+"""The models that may become challenger: a regularised linear one, and gradient-boosted trees."""
+
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline
+from xgboost import XGBClassifier
+
+from esteira.contract import Candidate
+from esteira.encoding import ColumnEncoder, DenseEncoder
+
+
+def logistic_regression(*, seed: int, threads: int, device: str, c: float) -> Pipeline:
+    """A linear model on scaled numbers and one column a word; ``c`` is the inverse of the regularisation.
+
+    It runs on one processor: threads and device are for other models.
+    """
+    model = LogisticRegression(C=c, max_iter=500, tol=1e-3, random_state=seed)
+    return Pipeline([("encode", DenseEncoder()), ("model", model)])
+
+
+def boosted_trees(
+    *,
+    seed: int,
+    threads: int,
+    device: str,
+    trees: int,
+    depth: int,
+    learning_rate: float,
+    row_share: float,
+    column_share: float,
+    smallest_leaf: float,
+    bins: int,
+) -> Pipeline:
+    """Histogram-based XGBoost; missing values find their own way down each tree."""
+    model = XGBClassifier(
+        objective="binary:logistic",
+        tree_method="hist",
+        n_estimators=trees,
+        max_depth=depth,
+        learning_rate=learning_rate,
+        subsample=row_share,
+        colsample_bytree=column_share,
+        min_child_weight=smallest_leaf,
+        max_bin=bins,
+        n_jobs=threads,
+        device=device,
+        random_state=seed,
+    )
+    return Pipeline([("encode", ColumnEncoder()), ("model", model)])
+
+
+CANDIDATES = (
+    Candidate(name="logistic_regression", build=logistic_regression, parameters={"c": 0.01}),
+    Candidate(
+        name="boosted_trees",
+        build=boosted_trees,
+        parameters={
+            "trees": 300,
+            "depth": 6,
+            "learning_rate": 0.05,
+            "row_share": 0.5,
+            "column_share": 0.4,
+            "smallest_leaf": 20.0,
+            "bins": 64,
+        },
+    ),
+)

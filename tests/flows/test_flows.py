@@ -1,0 +1,166 @@
+"""One belt, flow by flow, under a real Prefect server, on real flights."""
+
+import asyncio
+import json
+from datetime import timedelta
+from typing import Any
+
+import polars as pl
+import pytest
+from prefect.client.orchestration import get_client
+
+from esteira.contract import CREATED, EVENT, utc
+from esteira.errors import InputError, MomentOutsideData, NoRelease, UnknownName
+from esteira.stores import features, ledger, models, predictions, tables, tracking
+from esteira.stores.live import Live
+from flows.ingest import ingest
+from flows.monitor import monitor
+from flows.precompute import precompute
+from flows.train import train
+from flows.validate import validate
+from tests.conftest import Belt
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("belt")]
+NAME = "flight_delay"
+
+
+def artifact(key: str) -> str:
+    with get_client(sync_client=True) as client:
+        found = client.request("GET", "/artifacts/{key}/latest".replace("{key}", key))
+    return str(found.json()["data"])
+
+
+def test_ingest_fills_every_table_and_reaches_the_moment(belt: Belt) -> None:
+    for table in (*belt.use_case.source.tables, *belt.use_case.feature_tables):
+        assert tables.horizon(table.name) == belt.as_of, table.name
+        assert tables.read(table.name).height, table.name
+        assert tables.read(table.name)[CREATED].max() <= belt.as_of, table.name  # type: ignore[operator]
+    assert "feature rows" in artifact("ingested")
+
+
+def test_ingesting_the_same_moment_again_changes_nothing(belt: Belt) -> None:
+    names = [table.name for table in (*belt.use_case.source.tables, *belt.use_case.feature_tables)]
+    before = tables.versions(names)
+    again = ingest(NAME, belt.as_of)
+    assert tables.versions(names) == before
+    assert not any(again.raw_rows.values())
+    assert not any(again.feature_rows.values())
+
+
+def test_train_stores_a_model_with_card_reference_and_run(belt: Belt) -> None:
+    model = models.load(NAME, belt.challenger)
+    assert model.card.as_of == belt.as_of
+    assert set(model.attachments) == {"reference.bin", "thresholds.json"}
+    runs = tracking.runs(NAME)
+    assert runs.filter(pl.col("run_id") == model.card.run_id)["status"].to_list() == ["FINISHED"]
+    assert belt.challenger in artifact("trained")
+
+
+def test_validate_keeps_its_verdict_and_releases_what_passed(belt: Belt) -> None:
+    live = ledger.live(NAME)
+    assert (live.id, live.model_version, live.actor) == (belt.release, belt.challenger, "gate")
+    assert live.evidence["passed"] is True
+    assert [subject for subject, _, _ in ledger.verdicts(NAME, "gate")] == [belt.challenger]
+    assert "Passed" in artifact("validated")
+
+
+def test_validating_the_live_model_again_does_not_release_it_again(belt: Belt) -> None:
+    again = validate(NAME, belt.as_of, challenger=belt.challenger)
+    assert again.release == belt.release
+    assert len(ledger.releases(NAME)) == 1
+
+
+def test_precompute_predicts_every_known_flight_ahead_once(belt: Belt) -> None:
+    batch = precompute(NAME, belt.as_of)
+    history = tables.read(f"cached_predictions_{NAME}")
+    assert batch.entities == history.height > 500
+    assert history["entity_id"].is_unique().all()
+    one = history.row(0, named=True)
+    cached = predictions.read_cached(NAME, ledger.live(NAME).epoch, one["entity_id"])
+    assert cached is not None
+    assert cached.prediction == one["prediction"]
+    assert f"{batch.entities:,}" in artifact("precomputed")
+
+
+def question(flights: pl.DataFrame) -> dict[str, list[Any]]:
+    return flights.drop(EVENT, CREATED).to_dict(as_series=False)
+
+
+def test_a_whole_day_is_served_logged_joined_with_outcomes_and_free_of_skew(belt: Belt) -> None:
+    """Ingest through a day, ask as the moments come, let outcomes arrive, and let the monitor look at all of it."""
+    use_case = belt.use_case
+    known = use_case.build_entities(tables.read_known(use_case.entity_reads, belt.as_of))
+    first = known.filter(pl.col(EVENT) > belt.as_of).sort(EVENT).head(1)
+    live = Live(use_case, lambda _: question(first))
+    live.start()
+    served = 0
+    try:
+        for hours in (6, 9, 12, 15, 18, 21):
+            moment = belt.as_of + timedelta(hours=hours)
+            ingest(NAME, moment)
+            due = known.filter((pl.col(EVENT) > moment) & (pl.col(EVENT) <= moment + timedelta(hours=2)))
+            asked = due.with_columns(pl.lit(int(moment.timestamp())).alias("predicted_at"))
+            ids = asked[use_case.entity_id].to_list()
+            answers = asyncio.run(live.predict(ids, lambda _, asked=asked: question(asked), as_of=moment)).predictions
+            assert [answer.entity_id for answer in answers] == ids
+            assert {answer.release for answer in answers} == {belt.release}
+            served += len(answers)
+    finally:
+        live.stop()
+    end = belt.as_of + timedelta(days=4)
+    ingest(NAME, end)
+    seen = monitor(NAME, end)
+    newest = seen.windows[-1]
+    assert seen.collected == newest.rows == served > 300
+    assert newest.quality is not None
+    assert newest.quality.known > 0.85 * served  # the others were cancelled or diverted
+    assert newest.quality.metrics["auc"].value > 0.6
+    assert newest.drift is not None
+    assert newest.drift.known
+    assert seen.skew.rows == served
+    assert seen.skew.unexplained == 0, seen.skew.sentences
+    assert seen.verdict.action in {"keep", "watch", "retrain"}
+    assert seen.verdict.action in artifact("monitored") or seen.done in artifact("monitored")
+    assert monitor(NAME, end).collected == 0
+    assert [json.dumps(v, sort_keys=True) for _, _, v in ledger.verdicts(NAME, "monitor")] != []
+
+
+def test_a_retrain_request_is_answered_by_one_challenger_that_names_its_cause(belt: Belt) -> None:
+    as_of = belt.as_of + timedelta(days=4)
+    request = ledger.RetrainRequest(key="k", use_case=NAME, as_of=as_of, reason="Columns moved in two windows.")
+    ledger.request_retrain(request)
+    trained = train(NAME, as_of, request="k")
+    assert trained.cause == request.reason
+    assert models.load(NAME, trained.challenger).card.cause == request.reason
+    assert ledger.answered_by("k") == trained.challenger
+    assert train(NAME, as_of, request="k").challenger == trained.challenger
+    validated = validate(NAME, as_of, challenger=trained.challenger)
+    names = {check.name for check in validated.verdict.checks}
+    assert "non-inferiority" in names
+    assert (validated.release is not None) == validated.verdict.passed
+
+
+@pytest.mark.parametrize("flow", [ingest, train, validate, precompute, monitor])
+def test_an_unknown_use_case_is_refused_by_every_flow_with_those_known(belt: Belt, flow: Any) -> None:
+    with pytest.raises(UnknownName, match=r"'flight_dely'. Known: flight_delay"):
+        flow("flight_dely", belt.as_of)
+
+
+def test_a_moment_outside_the_data_is_refused_and_nothing_is_written(belt: Belt) -> None:
+    before = tables.versions(["schedules", "arrivals"])
+    with pytest.raises(MomentOutsideData, match=r"2019.*2013-01-01"):
+        ingest(NAME, utc("2019-01-01"))
+    assert tables.versions(["schedules", "arrivals"]) == before
+
+
+def test_a_moment_without_time_zone_is_refused(belt: Belt) -> None:
+    with pytest.raises(InputError, match="no time zone"):
+        ingest(NAME, belt.as_of.replace(tzinfo=None))
+
+
+def test_monitor_and_precompute_say_so_when_nothing_is_released(belt: Belt, home: Any) -> None:
+    with pytest.raises(NoRelease, match="ingest, train and validate"):
+        precompute(NAME, belt.as_of)
+    with pytest.raises(NoRelease, match="ingest, train and validate"):
+        monitor(NAME, belt.as_of)
+    assert not features.settings().feast_path.exists()
