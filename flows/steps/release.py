@@ -73,7 +73,6 @@ def release_challenger(use_case: str, challenger: str, verdict: Verdict, as_of: 
     if ledger.is_released(use_case):
         live = ledger.live(use_case)
         if live.card_sha256 == model.card_sha256:
-            bentos.build(use_case, live)
             return live
         follows = live.id
     proposal = ledger.Proposal(
@@ -89,8 +88,8 @@ def release_challenger(use_case: str, challenger: str, verdict: Verdict, as_of: 
         evidence=verdict.model_dump(mode="json"),
         released_at=as_of,
     )
+    bentos.build(use_case, proposal)  # first, so that whatever is live can be served from its bento
     release = ledger.append(proposal, follows=follows)
-    bentos.build(use_case, release)
     tracking.mark_alias(use_case, challenger, "champion")
     ring(RELEASED, use_case, as_of, release=str(release.id), model_version=challenger)
     return release

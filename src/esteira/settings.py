@@ -117,8 +117,14 @@ def settings() -> Settings:
 def environment_for_parts() -> dict[str, str]:
     """Variables through which the vendors and child processes are told where state lives and what to leave out."""
     current = settings()
+    chosen = {name: getattr(current, name) for name in current.model_fields_set}  # a child may not see our .env file
     return {
         **TELEMETRY_OFF,
+        **{
+            f"ESTEIRA_{name.upper()}": value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+            for name, value in chosen.items()
+            if value is not None and name != "repository"
+        },
         "ESTEIRA_HOME": str(current.home),
         "BENTOML_HOME": str(current.bentoml_path),
         "PREFECT_HOME": str(current.home / "prefect"),

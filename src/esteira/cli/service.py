@@ -15,7 +15,5 @@ def service_running(release: Release, port: int) -> Iterator[str]:
     bento = bentos.build(release.use_case, release)
     url = f"http://{settings().service_host}:{port}"
     command = bentos.serve_command(str(bento.path), host=settings().service_host, port=port)
-    with servers.running(
-        f"service-{release.use_case}", command, ready_url=f"{url}/readyz", ESTEIRA_CLOCK=settings().clock
-    ):
+    with servers.running(f"service-{release.use_case}", command, ready_url=f"{url}/readyz"):
         yield url

@@ -1,0 +1,1 @@
+"""Will this flight arrive at least 15 minutes late?"""

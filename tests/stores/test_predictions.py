@@ -1,0 +1,249 @@
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from esteira.contract import utc
+from esteira.errors import DataError, MissingData, WrongColumns
+from esteira.stores import prediction_log, predictions, tables
+from esteira.stores.prediction_log import LoggedPrediction, PredictionLog, segments_path
+
+START = utc("2013-03-01T12:00:00Z")
+
+
+def logged(name: str, as_of: datetime = START) -> LoggedPrediction:
+    return LoggedPrediction(
+        prediction_id=name,
+        use_case="flight_delay",
+        release=3,
+        model_version="m3",
+        feature_service="flight_delay_v1",
+        entity_id=f"flight-{name}",
+        as_of=as_of,
+        requested_at=as_of + timedelta(seconds=1),
+        horizon=None,
+        source="computed",
+        prediction=0.25,
+        decision=False,
+        inputs={"origin": "JFK", "tailnum": None},
+        features={"distance": 1400, "gust": None},
+        event_times={"weather": as_of - timedelta(microseconds=7), "aircraft": None},
+        created_times={"weather": as_of, "aircraft": None},
+    )
+
+
+def cached(as_of: datetime, *entities: str, prediction: float = 0.2) -> pl.DataFrame:
+    rows = [
+        {
+            "entity_id": each,
+            "prediction": prediction,
+            "as_of": as_of,
+            "computed_at": as_of,
+            "event_times": '{"weather": "2013-03-01T11:00:00Z", "aircraft": null}',
+            "missing": '["gust"]',
+        }
+        for each in entities
+    ]
+    return pl.DataFrame(rows, schema=predictions.CACHED)
+
+
+def test_an_answer_is_on_disk_when_its_future_is_done_and_collected_once(home: Path) -> None:
+    log = PredictionLog("flight_delay", started_at=START)
+    log.write([logged("a"), logged("b")]).result(timeout=5)
+    assert predictions.collect("flight_delay") == 2
+    assert predictions.collect("flight_delay") == 0
+    log.write([logged("c", START + timedelta(hours=1))]).result(timeout=5)
+    assert predictions.collect("flight_delay") == 1
+    log.close()
+    assert predictions.collect("flight_delay") == 0
+    assert list(segments_path("flight_delay").glob("*.jsonl")) == []
+    rows = predictions.read_predictions("flight_delay")
+    assert rows["prediction_id"].to_list() == ["a", "b", "c"]
+    assert dict(rows.schema) == predictions.PREDICTIONS
+    assert rows["event_times"][0] == '{"weather": "2013-03-01T11:59:59.999993Z", "aircraft": null}'
+    assert rows["features"][0] == '{"distance": 1400, "gust": null}'
+
+
+def test_predictions_are_read_by_the_moment_they_are_for(home: Path) -> None:
+    log = PredictionLog("flight_delay", started_at=START)
+    log.write([logged(str(hour), START + timedelta(hours=hour)) for hour in range(4)]).result(timeout=5)
+    log.close()
+    predictions.collect("flight_delay")
+    found = predictions.read_predictions("flight_delay", after=START, until=START + timedelta(hours=2))
+    assert found["prediction_id"].to_list() == ["1", "2"]
+
+
+def test_predictions_that_were_never_collected_are_missing_data(home: Path) -> None:
+    assert predictions.collect("flight_delay") == 0
+    with pytest.raises(MissingData, match="predictions_flight_delay"):
+        predictions.read_predictions("flight_delay")
+
+
+def test_many_threads_lose_and_double_nothing_while_collectors_run(home: Path) -> None:
+    logs = [PredictionLog("flight_delay", started_at=START) for _ in range(2)]
+    writing = threading.Event()
+    collected: list[int] = []
+
+    def collect_while_writing() -> None:
+        while not writing.is_set():
+            collected.append(predictions.collect("flight_delay"))
+
+    collectors = [threading.Thread(target=collect_while_writing) for _ in range(2)]
+    for each in collectors:
+        each.start()
+    with ThreadPoolExecutor(8) as callers:
+        written = [callers.submit(logs[n % 2].write, [logged(str(n))]) for n in range(400)]
+        for each in written:
+            each.result().result(timeout=30)
+    writing.set()
+    for each in collectors:
+        each.join()
+    for log in logs:
+        log.close()
+    collected.append(predictions.collect("flight_delay"))
+    assert sum(collected) == 400
+    assert set(predictions.read_predictions("flight_delay")["prediction_id"]) == {str(n) for n in range(400)}
+
+
+def test_a_torn_last_line_is_left_out_once_its_writer_is_gone(home: Path, caplog: pytest.LogCaptureFixture) -> None:
+    segments_path("flight_delay").mkdir(parents=True)
+    whole = logged("a").model_dump_json().encode() + b"\n"
+    (segments_path("flight_delay") / "gone.jsonl").write_bytes(whole + logged("b").model_dump_json().encode()[:99])
+    assert predictions.collect("flight_delay") == 1
+    assert "torn line of 99 bytes" in caplog.text
+    assert predictions.read_predictions("flight_delay")["prediction_id"].to_list() == ["a"]
+
+
+def test_a_collection_that_was_killed_before_it_deleted_the_segment_is_not_repeated(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = PredictionLog("flight_delay", started_at=START)
+    log.write([logged("a")]).result(timeout=5)
+    log.close()
+    with monkeypatch.context() as killed:
+        killed.setattr(Path, "unlink", _fail)
+        with pytest.raises(OSError, match="killed here"):
+            predictions.collect("flight_delay")
+    assert predictions.collect("flight_delay") == 0
+    assert predictions.read_predictions("flight_delay").height == 1
+
+
+def test_an_answer_that_cannot_be_written_is_refused_and_writing_recovers(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = PredictionLog("flight_delay", started_at=START)
+    with monkeypatch.context() as full:
+        full.setattr(prediction_log.os, "fdatasync", _fail)
+        with pytest.raises(DataError, match="cannot be written"):
+            log.write([logged("lost")]).result(timeout=5)
+        assert log.failure is not None
+    log.write([logged("kept")]).result(timeout=5)
+    assert log.failure is None
+    log.close()
+    assert predictions.collect("flight_delay") == 1
+    assert predictions.read_predictions("flight_delay")["prediction_id"].to_list() == ["kept"]
+
+
+def test_a_long_segment_is_followed_by_another(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prediction_log, "_SEGMENT_BYTES", 100)
+    log = PredictionLog("flight_delay", started_at=START)
+    for name in "abc":
+        log.write([logged(name)]).result(timeout=5)
+    assert len(list(segments_path("flight_delay").glob("*.jsonl"))) == 3
+    assert predictions.collect("flight_delay") == 3
+    assert len(list(segments_path("flight_delay").glob("*.jsonl"))) == 1
+    log.close()
+
+
+def test_a_killed_process_loses_no_answer_it_gave(home: Path) -> None:
+    program = textwrap.dedent(
+        """
+        import sys
+        from esteira.contract import utc
+        from esteira.stores.prediction_log import LoggedPrediction, PredictionLog
+        moment = utc("2013-03-01")
+        log = PredictionLog("flight_delay", started_at=moment)
+        for n in range(100_000):
+            log.write([LoggedPrediction(
+                prediction_id=str(n), use_case="flight_delay", release=1, model_version="m", feature_service="s",
+                entity_id="e", as_of=moment, requested_at=moment, horizon=None, source="computed", prediction=0.5,
+                decision=True, inputs={}, features={}, event_times={}, created_times={})]).result()
+            print(n, flush=True)
+        """
+    )
+    process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, env=dict(os.environ))
+    assert process.stdout is not None
+    given = [process.stdout.readline() for _ in range(50)]
+    process.send_signal(signal.SIGKILL)
+    given += process.stdout.readlines()
+    process.wait()
+    process.stdout.close()
+    predictions.collect("flight_delay")
+    kept = predictions.read_predictions("flight_delay")["prediction_id"].to_list()
+    assert len(kept) == len(set(kept))
+    assert {line.decode().strip() for line in given if line.endswith(b"\n")} <= set(kept)
+
+
+def test_cached_predictions_are_found_by_epoch_and_entity(home: Path) -> None:
+    assert predictions.write_cached("flight_delay", "e1", cached(START, "x", "y")) == 2
+    found = predictions.read_cached("flight_delay", "e1", "x")
+    assert found is not None
+    assert (found.prediction, found.as_of, found.missing) == (0.2, START, ("gust",))
+    assert found.event_times == {"weather": utc("2013-03-01T11:00:00Z"), "aircraft": None}
+    assert predictions.read_cached("flight_delay", "e1", "z") is None
+    assert predictions.read_cached("flight_delay", "e2", "x") is None
+    assert predictions.read_cached("flight_duration", "e1", "x") is None
+
+
+def test_a_new_batch_replaces_the_epochs_old_one_whole_and_history_keeps_both(home: Path) -> None:
+    later = START + timedelta(days=1)
+    predictions.write_cached("flight_delay", "e1", cached(START, "x", "y"))
+    predictions.write_cached("flight_delay", "e1", cached(later, "y", "z", prediction=0.7))
+    predictions.write_cached("flight_delay", "e1", cached(later, "y", "z", prediction=0.7))
+    assert predictions.read_cached("flight_delay", "e1", "x") is None
+    assert predictions.read_cached("flight_delay", "e1", "y").prediction == 0.7  # type: ignore[union-attr]
+    assert tables.read("cached_predictions_flight_delay").height == 4
+
+
+def test_an_epoch_is_never_seen_half_written(home: Path) -> None:
+    predictions.write_cached("flight_delay", "e1", cached(START, *map(str, range(500)), prediction=0.0))
+    reader = predictions.CachedPredictions("flight_delay")
+    stop = threading.Event()
+
+    def rewrite() -> None:
+        for n in range(1, 6):
+            rows = cached(START + timedelta(hours=n), *map(str, range(500)), prediction=n / 10)
+            predictions.write_cached("flight_delay", "e1", rows)
+        stop.set()
+
+    writer = threading.Thread(target=rewrite)
+    writer.start()
+    seen: list[float] = []
+    while not stop.is_set():
+        for entity in ("0", "499"):
+            found = reader.read("e1", entity)
+            assert found is not None
+            seen.append(found.prediction)
+    writer.join()
+    reader.close()
+    assert seen == sorted(seen)
+
+
+def test_a_batch_with_wrong_columns_or_a_doubled_entity_is_refused(home: Path) -> None:
+    with pytest.raises(WrongColumns, match="Expected"):
+        predictions.write_cached("flight_delay", "e1", cached(START, "x").drop("missing"))
+    with pytest.raises(WrongColumns, match="each entity once"):
+        predictions.write_cached("flight_delay", "e1", cached(START, "x", "x"))
+    assert predictions.read_cached("flight_delay", "e1", "x") is None
+
+
+def _fail(*_: object) -> None:
+    raise OSError(28, "killed here")
