@@ -11,7 +11,8 @@ import pytest
 from esteira.contract import UseCase, utc
 from esteira.settings import prepare_environment, settings
 
-prepare_environment()
+# Prefect's server logs its own end to a stream that pytest has closed by then.
+prepare_environment(PREFECT_LOGGING_LEVEL="CRITICAL", PREFECT_LOGGING_TO_API_ENABLED="false")
 
 
 @pytest.fixture

@@ -135,10 +135,11 @@ class Belt:
 
     def _retrain_under_load(self, verdict: Verdict) -> None:
         before = ledger.live(USE_CASE)
-        flights = self._flights(verdict.as_of, within=timedelta(hours=12), count=1)
+        flights = self._flights(verdict.as_of, within=timedelta(hours=36), count=1_000)
+        questions = [question(flight, verdict.as_of) for flight in flights.iter_slices(1)]
         with (
             self._stage("The event starts a retrain; the service answers on") as said,
-            constant_load(self.url, question(flights, verdict.as_of)) as load,
+            constant_load(self.url, questions) as load,
         ):
             deadline = time.monotonic() + RETRAIN_SECONDS
             while ledger.live(USE_CASE).id == before.id:

@@ -33,4 +33,6 @@ def stage(console: Console, story: Story, title: str) -> Iterator[Callable[[str]
         yield said.append
     seconds = time.perf_counter() - started
     story.timings.append((title, seconds))
-    console.print(f"[green]✓[/] {title} [dim]{seconds:5.1f} s[/]  {' '.join(said)}", highlight=False)
+    console.print(
+        f"[green]✓[/] {title} [dim]{seconds:.1f} s[/]", *(f"\n  [dim]{each}[/]" for each in said), highlight=False
+    )

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import cycle
 from typing import Any
 
 import httpx
@@ -60,13 +61,15 @@ def ask(url: str, questions: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 @contextmanager
-def constant_load(url: str, body: dict[str, Any]) -> Iterator[Load]:
-    """Ask the same question again and again, from one thread, until the block ends."""
+def constant_load(url: str, bodies: Sequence[dict[str, Any]]) -> Iterator[Load]:
+    """Ask the questions one after the other, over and over, from one thread, until the block ends."""
     load, stop = Load(), threading.Event()
 
     def keep_asking() -> None:
         with httpx.Client(base_url=url, timeout=30) as client:
-            while not stop.is_set():
+            for body in cycle(bodies):
+                if stop.is_set():
+                    return
                 _ask_once(client, body, load)
                 time.sleep(_PAUSE_SECONDS)
 

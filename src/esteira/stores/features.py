@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import os
 import sys
+import warnings
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -23,6 +24,9 @@ from esteira.stores import tables
 from esteira.stores.online_features import OnlineFeatures
 
 _CONFIGURATION = "feature_store.yaml"
+
+# Feast says so at every use; what the warning is about, slow offline retrieval, our offline store does not have.
+warnings.filterwarnings("ignore", "On demand feature view is an experimental feature", RuntimeWarning)
 
 
 def apply() -> str:
