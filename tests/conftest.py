@@ -26,7 +26,7 @@ def home(tmp_path: Path) -> Iterator[Path]:
 
 @dataclass(frozen=True)
 class Belt:
-    """A belt that ran once, flow by flow, on the real flights of January 2013."""
+    """A belt that ran once, flow by flow, on the first real flights of 2013."""
 
     home: Path
     use_case: UseCase
@@ -37,7 +37,7 @@ class Belt:
 
 @pytest.fixture(scope="session")
 def belt(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Belt]:
-    """Ingest, train, validate and precompute as of the last days of January, under Prefect; for slow tests to share."""
+    """Ingest, train, validate and precompute as of 1 March, under Prefect; for slow tests to share."""
     from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
     from prefect.testing.utilities import prefect_test_harness
 
@@ -47,7 +47,7 @@ def belt(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Belt]:
     from flows.train import train
     from flows.validate import validate
 
-    home, as_of, name = tmp_path_factory.mktemp("belt") / "home", utc("2013-01-29T05:00:00Z"), "flight_delay"
+    home, as_of, name = tmp_path_factory.mktemp("belt") / "home", utc("2013-03-01T05:00:00Z"), "flight_delay"
     with (
         pytest.MonkeyPatch.context() as patch,
         prefect_test_harness(server_startup_timeout=120),

@@ -19,10 +19,11 @@ def flow(name: str) -> Any:
 
 
 def use_running_server() -> None:
-    """Record runs on the Prefect server of this machine when it answers; otherwise Prefect starts one for the run.
+    """Make the home, and record runs on the Prefect server of this machine when it answers; otherwise Prefect starts one for the run.
 
     Must be called before Prefect is imported, because it reads its settings then.
     """
+    settings().home.mkdir(parents=True, exist_ok=True)  # Prefect's own home lies in it
     api = f"http://127.0.0.1:{settings().prefect_port}/api"
     if "PREFECT_API_URL" not in os.environ and servers.answers(f"{api}/health"):
         os.environ["PREFECT_API_URL"] = api

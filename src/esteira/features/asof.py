@@ -3,7 +3,7 @@
 Why one ASOF join is enough. A feature row can be seen from ``visible = max(event, created)`` on; rows that arrive
 later only add to what can be seen. So along ``visible``, the newest row of a key seen so far, by (event, created), is a
 running maximum, and an ASOF join on ``visible`` finds it. Should that row be older than the ttl, so is every other one
-seen, hence the ttl is judged on the winner alone. Cost: two sorts of the feature rows and one pass over both sides.
+seen, hence the ttl is judged on the winner alone. Cost: one sort of the feature rows and one pass over both sides.
 """
 
 import math
@@ -20,7 +20,7 @@ _MICROSECOND = timedelta(microseconds=1)
 _BEGINNING = datetime.min.replace(tzinfo=UTC)
 # Internal names, so that no column of either side can be mistaken for them.
 _ROW, _KEY, _CODE, _MOMENT = "__row", "__key", "__code", "__moment"
-_EVENT, _CREATED, _VISIBLE, _RANK, _POSITION = "__event", "__created", "__visible", "__rank", "__position"
+_EVENT, _CREATED, _VISIBLE, _POSITION = "__event", "__created", "__visible", "__position"
 
 
 def point_in_time_join(
@@ -100,29 +100,32 @@ def point_in_time_join(
 
 def _winners(asked: pl.DataFrame, rows: pl.DataFrame, *, knowledge_time: bool, ttl: timedelta | None) -> pl.DataFrame:
     """The position in ``rows`` of the row each asked moment sees; null where it sees none or the ttl has passed."""
-    order = [_EVENT, _CREATED] if _CREATED in rows.columns else [_EVENT]
-    visible = order if knowledge_time else [_EVENT]
-    ranked = (
-        rows.lazy()
-        .select(_CODE, *order, pl.max_horizontal(visible).alias(_VISIBLE))
+    times = [_EVENT, _CREATED] if _CREATED in rows.columns else [_EVENT]
+    visible = times if knowledge_time else [_EVENT]
+    history = (
+        rows.select(_CODE, *times, pl.max_horizontal(visible).alias(_VISIBLE))
         .with_row_index(_POSITION)
         .drop_nulls([_EVENT, *visible])
-        # Stable, so that among equals the last read comes last; nulls first, so that an unknown created is oldest.
-        .sort(order, maintain_order=True)
-        .with_row_index(_RANK)
-        .collect()
     )
-    newest_seen = (
-        ranked.select(_CODE, _VISIBLE, _RANK).sort(_VISIBLE, _RANK).with_columns(pl.col(_RANK).cum_max().over(_CODE))
+    # Rows of equal event must come in the order of created, and those equal in both as they were read. Where every row
+    # arrived at or after its event, the order of visibility already is that order, and sorting by one column is faster.
+    ordered = visible == [_EVENT, _CREATED] and bool((history[_CREATED] >= history[_EVENT]).all())
+    order = [_VISIBLE] if ordered else [_VISIBLE, *times[1:]]
+    # Nulls come first: without knowledge time, an unknown created is the oldest.
+    history = history.select(_CODE, _EVENT, _POSITION, *order).sort(order, maintain_order=True)
+    is_newest = pl.col(_EVENT) == pl.col(_EVENT).cum_max()
+    history = history.select(
+        _CODE,
+        _VISIBLE,
+        pl.col(_EVENT).cum_max().over(_CODE),
+        pl.when(is_newest).then(_POSITION).forward_fill().over(_CODE).alias(_POSITION),
     )
     # Both sides are sorted by time as a whole, so they are within every key; Polars cannot check that per key.
-    seen = asked.join_asof(newest_seen, left_on=_MOMENT, right_on=_VISIBLE, by=_CODE, check_sortedness=False)
-    winners = seen.select(
-        _ROW,
-        _MOMENT,
-        ranked[_POSITION].gather(seen[_RANK]).alias(_POSITION),
-        ranked[_EVENT].gather(seen[_RANK]).alias(_EVENT),
-    ).sort(_ROW)
+    winners = (
+        asked.join_asof(history, left_on=_MOMENT, right_on=_VISIBLE, by=_CODE, check_sortedness=False)
+        .select(_ROW, _MOMENT, _EVENT, _POSITION)
+        .sort(_ROW)
+    )
     if not ttl:
         return winners
     fresh = pl.col(_MOMENT) - pl.col(_EVENT) <= ttl

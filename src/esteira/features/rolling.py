@@ -61,7 +61,7 @@ def rolling(
     moments = versions.group_by(GROUP, EVENT).agg(pl.col(CREATED).min()).sort(GROUP, EVENT)
     reopened = reopened_rows(versions, moments, longest)
     calm = moments.join(reopened, on=[GROUP, EVENT], how="anti") if reopened.height else moments
-    rows = pl.concat([calm_values(versions, calm, windows), reopened_values(versions, reopened, windows, longest)])
+    rows = pl.concat([calm_values(versions, calm, windows), reopened_values(versions, reopened, windows, record)])
     return (
         rows.join(groups, on=GROUP, how="left")
         .select(*keys, EVENT, CREATED, *(window.name for window in windows))
@@ -133,9 +133,10 @@ def calm_values(versions: pl.DataFrame, moments: pl.DataFrame, windows: Sequence
 
 
 def reopened_values(
-    versions: pl.DataFrame, states: pl.DataFrame, windows: Sequence[Window], longest: timedelta
+    versions: pl.DataFrame, states: pl.DataFrame, windows: Sequence[Window], record: Sequence[str]
 ) -> pl.DataFrame:
     """Values of states touched by late or replaced records: each aggregated over what was known then."""
+    longest = max(window.width for window in windows)
     asked = states.rename({GROUP: "__in", EVENT: "__at", CREATED: "__by"})
     known = asked.join_where(
         versions,
@@ -149,7 +150,7 @@ def reopened_values(
         return pl.col(name).filter(pl.col(EVENT) > pl.col("__at") - window.width)
 
     values = (
-        known.sort("__in", "__at", "__by", EVENT, CREATED, maintain_order=True)
+        known.sort("__in", "__at", "__by", EVENT, CREATED, *record)
         .group_by("__in", "__at", "__by", maintain_order=True)
         .agg(
             inside(window, window.column).last().alias(window.name)

@@ -98,7 +98,6 @@ WINDOWED_TABLES = (
             hours("origin_late_share", "late", "mean", 3),
             hours("origin_departures_count", "dep_delay", "count", 1),
             hours("origin_waiting_flights", "waiting", "sum", 6),
-            hours("origin_cancelled_count", "cancelled", "sum", 6),
         ],
     ),
     windowed_table(
@@ -142,7 +141,6 @@ WINDOWED_TABLES = (
         [
             hours("dest_dep_delay_mean", "dep_delay", "mean", 3),
             hours("dest_dep_delay_mean", "dep_delay", "mean", 6),
-            hours("dest_cancelled_count", "cancelled", "sum", 12),
             hours("dest_waiting_flights", "waiting", "sum", 6),
         ],
     ),

@@ -31,7 +31,6 @@ def aircraft_departures(frames: Frames) -> pl.DataFrame:
         last("aircraft_departed_at", "left_at"),
         last("aircraft_departure_was_due_at", "due_at"),
         last("aircraft_last_dep_delay", "dep_delay"),
-        hours("aircraft_dep_delay_mean", "dep_delay", "mean", 24),
     ]
     return rolling(legs, keys=["tailnum"], record=["flight_id"], windows=windows)
 
@@ -70,16 +69,12 @@ def origin_weather(frames: Frames) -> pl.DataFrame:
 
 def plane_facts(frames: Frames) -> pl.DataFrame:
     """What the aircraft registry says about a plane."""
-    return frames["planes"].select(
-        "tailnum", EVENT, CREATED, plane_seats="seats", plane_built_year="year", plane_maker="manufacturer"
-    )
+    return frames["planes"].select("tailnum", EVENT, CREATED, plane_seats="seats", plane_built_year="year")
 
 
 def dest_facts(frames: Frames) -> pl.DataFrame:
     """Where a destination lies."""
-    return frames["airports"].select(
-        EVENT, CREATED, dest="faa", dest_latitude="lat", dest_longitude="lon", dest_altitude_feet="alt"
-    )
+    return frames["airports"].select(EVENT, CREATED, dest="faa", dest_latitude="lat", dest_longitude="lon")
 
 
 def flight_plan(frames: Frames) -> pl.DataFrame:
@@ -107,7 +102,6 @@ def flight_plan(frames: Frames) -> pl.DataFrame:
         departs_from="origin",
         arrives_at="dest",
         distance_miles="distance",
-        planned_block_minutes=(pl.col("scheduled_arrival") - pl.col("scheduled_departure")).dt.total_minutes(),
         origin_planned_count_1h="origin_planned_count_1h",
         carrier_planned_count_3h="carrier_planned_count_3h",
         previous_leg_due_out_at="previous_leg_due_out_at",
