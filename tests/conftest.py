@@ -47,7 +47,7 @@ def belt(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Belt]:
     from flows.train import train
     from flows.validate import validate
 
-    home, as_of, name = tmp_path_factory.mktemp("belt") / "home", utc("2013-03-01T05:00:00Z"), "flight_delay"
+    home, as_of, name = tmp_path_factory.mktemp("belt") / ".esteira", utc("2013-03-01T05:00:00Z"), "flight_delay"
     with (
         pytest.MonkeyPatch.context() as patch,
         prefect_test_harness(server_startup_timeout=120),

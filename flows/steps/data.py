@@ -75,6 +75,8 @@ def _write_online_view(view: str, as_of: datetime) -> int:
     if after is not None and as_of <= after:
         return 0
     rows = tables.read(view, created_after=after, created_until=as_of)
+    if rows.is_empty():
+        return 0
     written: int = online_features.write_online(features.open_store(), view, rows)
     tables.append(view, rows.clear(), after=after, until=as_of, writer="online")
     return written

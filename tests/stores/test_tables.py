@@ -1,5 +1,7 @@
 import multiprocessing
-from datetime import datetime
+import subprocess
+import sys
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -7,6 +9,7 @@ import pytest
 
 from esteira.contract import CREATED, EVENT, MOMENT, utc
 from esteira.errors import DataError, MissingData, UnknownName, WrongColumns
+from esteira.settings import REPOSITORY
 from esteira.stores import tables
 
 SCHEMA = {"key": pl.String(), "value": pl.Int64(), EVENT: MOMENT, CREATED: MOMENT}
@@ -64,6 +67,30 @@ def test_reading_selects_columns_and_times(home: Path) -> None:
     assert late.to_dict(as_series=False) == {"value": [2]}
     assert tables.read("things", created_until=utc("2013-01-02"))["value"].to_list() == [1]
     assert tables.read("things", created_after=utc("2013-01-02"))["value"].to_list() == [2]
+
+
+def test_many_small_slices_are_compacted_and_lose_neither_rows_nor_horizon_nor_history(home: Path) -> None:
+    moments = [utc("2013-01-02") + timedelta(hours=hour) for hour in range(70)]
+    for place, moment in enumerate(moments):
+        tables.append("things", rows(place), until=moment)
+    assert len(list((home / "tables" / "things" / "_delta_log").glob("*.checkpoint.parquet"))) >= 3
+    tables._handles.clear()  # as a process that starts now
+    assert tables.read("things")["value"].to_list() == list(range(70))
+    assert len(tables._handles) == 1
+    assert len(next(iter(tables._handles.values())).file_uris()) <= 33
+    assert tables.horizon("things") == moments[-1]
+    assert tables.read("things", at_version=4)["value"].to_list() == list(range(5))
+
+
+def test_a_reader_sees_what_another_process_wrote(home: Path) -> None:
+    tables.append("things", rows(1), until=utc("2013-01-02"))
+    assert tables.read("things").height == 1
+    code = (
+        "from tests.stores.test_tables import rows, tables, utc; "
+        "tables.append('things', rows(2), until=utc('2013-01-03'))"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=REPOSITORY)
+    assert tables.read("things")["value"].to_list() == [1, 2]
 
 
 def test_rows_with_other_columns_are_refused_and_nothing_is_written(home: Path) -> None:

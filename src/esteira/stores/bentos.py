@@ -43,8 +43,9 @@ def build(use_case: str, release: Proposal) -> BuiltBento:
     model = models.load(use_case, release.model_version, card_sha256=release.card_sha256)
     staging = settings().bentoml_path / "staging"
     staging.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=staging) as folder:
-        context, home = Path(folder) / "context", Path(folder) / "home"
+    # The context lies in the system's folder for such things: BentoML refuses paths with a hidden folder like .esteira.
+    with tempfile.TemporaryDirectory(dir=staging) as folder, tempfile.TemporaryDirectory(prefix="bento-") as laid_out:
+        context, home = Path(laid_out), Path(folder)
         _lay_out(context, use_case, model.path)
         (context / "bentofile.yaml").write_text(json.dumps(_description(use_case, release)))
         version = f"{release.model_version}-{_digest(context)[:8]}"

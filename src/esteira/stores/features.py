@@ -92,9 +92,7 @@ def build_training_set(service: str, entities: pl.DataFrame) -> pl.DataFrame:
     """
     columns = [column.name for column in service_columns(service)]
     store = open_store()
-    retrieval = store.get_historical_features(
-        entity_df=entities.to_pandas(), features=store.get_feature_service(service)
-    )
+    retrieval = store.get_historical_features(entity_df=entities, features=store.get_feature_service(service))
     joined = pl.DataFrame(pl.from_arrow(retrieval.to_arrow()))
     if joined.height != entities.height:
         raise FeatureError(

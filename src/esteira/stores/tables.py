@@ -6,6 +6,7 @@ so a slice that is written again changes nothing and a crash leaves the table as
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from threading import Lock
 from types import EllipsisType
 
 import polars as pl
@@ -18,6 +19,10 @@ from esteira.settings import settings
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_CONFIGURATION: Mapping[str, str | None] = {"delta.checkpointInterval": "10"}
+_MOST_FILES = 32
+_handles: dict[str, DeltaTable] = {}
+_lock = Lock()
 
 
 def append(
@@ -38,10 +43,10 @@ def append(
         DataError: another writer of the same name committed in between; nothing was written.
     """
     path = str(settings().tables_path / table)
-    current = _open(table) if exists(table) else None
+    current = _open(table) if exists(table) else None  # of its own: nothing may move it before the commit
     written = _progress(current, writer)
     if written is not None and until <= written:
-        return version(table)
+        return int(current.version())  # type: ignore[union-attr]  # what has progress exists
     if after is not ... and written != after:
         raise _overtaken(table, writer, until)
     if current is not None:
@@ -53,23 +58,25 @@ def append(
             current or path,
             rows,
             mode="error" if current is None else "append",
+            configuration=_CONFIGURATION if current is None else None,
             commit_properties=CommitProperties(app_transactions=[progress]),
         )
     except (CommitFailedError, DeltaError) as error:
         if isinstance(error, CommitFailedError) or "already exists" in str(error):
             raise _overtaken(table, writer, until) from error
         raise
+    _compact(table)
     return version(table)
 
 
 def horizon(table: str, *, writer: str = "ingest") -> datetime | None:
     """The end of the newest slice ``writer`` has written into ``table``; None when it has written none."""
-    return _progress(_open(table), writer) if exists(table) else None
+    return _progress(_newest(table), writer) if exists(table) else None
 
 
 def version(table: str) -> int:
     """The newest version of ``table``. Raises MissingData when there is no such table."""
-    return int(_open(table).version())
+    return int(_newest(table).version())
 
 
 def versions(tables: Sequence[str]) -> dict[str, int]:
@@ -113,7 +120,7 @@ def read(
 
 def scan(table: str, *, at_version: int | None = None) -> pl.LazyFrame:
     """``table`` to be read later, and only as far as it is needed. Raises as ``read`` does."""
-    return pl.scan_delta(_open(table, at_version))
+    return pl.scan_delta(_newest(table) if at_version is None else _open(table, at_version))
 
 
 def read_known(tables: Sequence[str], as_of: datetime) -> Mapping[str, pl.DataFrame]:
@@ -123,7 +130,26 @@ def read_known(tables: Sequence[str], as_of: datetime) -> Mapping[str, pl.DataFr
 
 def history(table: str) -> list[dict[str, object]]:
     """The commits of ``table``, newest first, as Delta recorded them."""
-    return list(_open(table).history())
+    return list(_newest(table).history())
+
+
+def _compact(table: str) -> None:
+    # Every slice is a file, and a reader opens them all; the rows, their order and older versions stay as they are.
+    current = _newest(table)
+    if len(current.file_uris()) > _MOST_FILES:
+        current.optimize.compact()
+
+
+def _newest(table: str) -> DeltaTable:
+    """This process's handle on ``table``, brought up to date: that reads new commits only, opening reads them all."""
+    path = str(settings().tables_path / table)
+    with _lock:
+        handle = _handles.get(path)
+        if handle is None or not exists(table):
+            handle = _handles[path] = _open(table)
+        else:
+            handle.update_incremental()
+        return handle
 
 
 def _open(table: str, at_version: int | None = None) -> DeltaTable:
