@@ -24,7 +24,7 @@ def test_the_same_slice_twice_is_the_same_version(home: Path) -> None:
     first = tables.append("things", rows(1, 2), until=utc("2013-01-02"))
     again = tables.append("things", rows(1, 2), until=utc("2013-01-02"))
     assert first == again
-    assert tables.read("things")["value"].to_list() == [1, 2]
+    assert sorted(tables.read("things")["value"]) == [1, 2]
 
 
 def test_an_empty_slice_moves_the_horizon_and_nothing_else(home: Path) -> None:
@@ -75,11 +75,11 @@ def test_many_small_slices_are_compacted_and_lose_neither_rows_nor_horizon_nor_h
         tables.append("things", rows(place), until=moment)
     assert len(list((home / "tables" / "things" / "_delta_log").glob("*.checkpoint.parquet"))) >= 3
     tables._handles.clear()  # as a process that starts now
-    assert tables.read("things")["value"].to_list() == list(range(70))
+    assert sorted(tables.read("things")["value"]) == list(range(70))
     assert len(tables._handles) == 1
     assert len(next(iter(tables._handles.values())).file_uris()) <= 33
     assert tables.horizon("things") == moments[-1]
-    assert tables.read("things", at_version=4)["value"].to_list() == list(range(5))
+    assert sorted(tables.read("things", at_version=4)["value"]) == list(range(5))
 
 
 def test_a_reader_sees_what_another_process_wrote(home: Path) -> None:
@@ -90,7 +90,7 @@ def test_a_reader_sees_what_another_process_wrote(home: Path) -> None:
         "tables.append('things', rows(2), until=utc('2013-01-03'))"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=REPOSITORY)
-    assert tables.read("things")["value"].to_list() == [1, 2]
+    assert sorted(tables.read("things")["value"]) == [1, 2]
 
 
 def test_rows_with_other_columns_are_refused_and_nothing_is_written(home: Path) -> None:

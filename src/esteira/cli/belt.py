@@ -19,7 +19,7 @@ def flow(name: str) -> Any:
 
 
 def use_running_server() -> None:
-    """Make the home, and record runs on this machine's Prefect server if it answers; else Prefect starts one for the run.
+    """Make the home, and record runs on this machine's Prefect server if it answers; else Prefect starts one.
 
     Must be called before Prefect is imported, because it reads its settings then.
     """

@@ -104,7 +104,7 @@ def read(
     created_until: datetime | None = None,
     at_version: int | None = None,
 ) -> pl.DataFrame:
-    """Read ``table``, or only some columns and rows of it, at its newest or an older version.
+    """Read ``table``, or only some columns and rows of it, at its newest or an older version; in no promised order.
 
     Raises MissingData when there is no such table, UnknownName when it has no such version.
     """
