@@ -27,7 +27,7 @@ demo: $(READY)  ## the whole belt on the real flights of 2013, in a few minutes
 	@$(BIN)/esteira demo
 
 serve: $(READY)  ## serve the live release of USE_CASE over HTTP, from its bento
-	@$(BIN)/esteira serve $(USE_CASE)
+	@ESTEIRA_CLOCK=$${ESTEIRA_CLOCK:-belt} $(BIN)/esteira serve $(USE_CASE)  # the flights are of 2013: their belt tells the time
 
 flow: $(READY)  ## run one flow: make flow FLOW=train USE_CASE=flight_delay AS_OF=2013-04-01
 	@test -n "$(FLOW)" || { echo "Say which flow: make flow FLOW=ingest|train|validate|precompute|monitor"; exit 2; }

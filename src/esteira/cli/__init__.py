@@ -1,5 +1,6 @@
 """The command ``esteira``: the belt's verbs for a terminal."""
 
+import signal
 import sys
 import time
 from contextlib import ExitStack
@@ -30,6 +31,8 @@ UseCaseName = Annotated[str, typer.Argument(help="A use case, such as flight_del
 def main() -> None:
     """Run the command; a refusal is one clear message and a non-zero exit code, never a traceback."""
     prepare_environment()
+    # Ended from outside, Python would leave the servers it started behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         app()
     except EsteiraError as error:
