@@ -10,6 +10,7 @@ from flows.moment import moment_of_run
 from flows.report import publish
 from flows.steps import monitoring as steps
 from flows.steps import parity
+from flows.steps.data import require_ingested
 
 
 class Monitored(Frozen):
@@ -28,18 +29,21 @@ class Monitored(Frozen):
 def monitor(use_case: str, as_of: datetime | None = None) -> Monitored:
     """Predictions to profiles and outcomes to a verdict, and the verdict to a deed.
 
-    1. Collect what services logged.
-    2. Profile the recent windows, measure drift, judge matured outcomes.
-    3. Replay logged requests through the offline path and compare every value.
-    4. Decide: keep, watch, retrain or roll back.
-    5. Ring for the retrain, or roll back.
+    1. Require that data was ingested up to ``as_of``, and note which release is live.
+    2. Collect what services logged.
+    3. Profile the recent windows, measure drift, judge matured outcomes.
+    4. Replay logged requests through the offline path and compare every value.
+    5. Decide: keep, watch, retrain or roll back.
+    6. Ring for the retrain, or roll back, if that release is still live.
     """
     moment = moment_of_run(as_of)
+    require_ingested(use_case, moment)
+    judged = steps.live_release(use_case)
     collected = steps.collect_predictions(use_case)
-    windows = steps.look_at_windows(use_case, moment)
+    windows = steps.look_at_windows(use_case, judged, moment)
     skew = parity.audit_skew(use_case, moment)
-    verdict = steps.decide_about(use_case, windows, moment)
-    done = steps.act_on(use_case, verdict)
+    verdict = steps.decide_about(use_case, judged, windows, skew, moment)
+    done = steps.act_on(use_case, judged, verdict)
     monitored = Monitored(
         use_case=use_case,
         as_of=moment,

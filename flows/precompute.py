@@ -7,6 +7,7 @@ from prefect import flow
 from flows.moment import moment_of_run
 from flows.report import publish
 from flows.steps import serving as steps
+from flows.steps.data import require_ingested
 from flows.steps.serving import Precomputed
 
 
@@ -14,11 +15,13 @@ from flows.steps.serving import Precomputed
 def precompute(use_case: str, as_of: datetime | None = None) -> Precomputed:
     """Score upcoming entities with the live release; readers see the whole new batch or the whole old one.
 
-    1. Find the entities known at ``as_of`` that will be asked for within the horizon.
-    2. Join their features as they are known now, and score them.
-    3. Put the batch in place of the release's earlier one, in one step.
+    1. Require that data was ingested up to ``as_of``.
+    2. Find the entities known then that will be asked for within the horizon.
+    3. Join their features as they are known now, and score them.
+    4. Put the batch in place of the release's earlier one, in one step.
     """
     moment = moment_of_run(as_of)
+    require_ingested(use_case, moment)
     precomputed = steps.precompute_predictions(use_case, moment)
     publish(
         "precomputed", f"{precomputed.entities:,} predictions ahead, as of {moment:%Y-%m-%d %H:%M} UTC", precomputed

@@ -8,6 +8,7 @@ from esteira.model_card import Frozen
 from flows.moment import moment_of_run
 from flows.report import publish
 from flows.steps import training as steps
+from flows.steps.data import require_ingested
 
 
 class Trained(Frozen):
@@ -25,12 +26,14 @@ class Trained(Frozen):
 def train(use_case: str, as_of: datetime | None = None, request: str | None = None) -> Trained:
     """Labelled entities to training set to challenger, tracked and stored.
 
-    1. Find the cause: the monitor's request, or the schedule.
-    2. Join features to every entity whose outcome is known, point in time.
-    3. Fit the candidates, select one, measure it on the newest rows, store it with its card and reference profile.
-    4. Ring for validation.
+    1. Require that data was ingested up to ``as_of``.
+    2. Find the cause: the monitor's request, or the schedule.
+    3. Join features to every entity whose outcome is known, point in time.
+    4. Fit the candidates, select one, measure it on the newest rows, store it with its card and reference profile.
+    5. Ring for validation.
     """
     moment = moment_of_run(as_of)
+    require_ingested(use_case, moment)
     cause = steps.find_cause(use_case, request)
     training_set = steps.build_training_set(use_case, moment)
     challenger = steps.train_challenger(use_case, moment, training_set, cause, request)

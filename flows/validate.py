@@ -9,30 +9,36 @@ from esteira.training.gate import Verdict
 from flows.moment import moment_of_run
 from flows.report import publish
 from flows.steps import release as steps
+from flows.steps.data import require_ingested
 
 
 class Validated(Frozen):
-    """The verdict about one challenger, and the release it led to, if it did."""
+    """The verdict about one challenger, and the release it led to, if it did; all None when none waits to be judged."""
 
     use_case: str
     as_of: datetime
-    challenger: str
+    challenger: str | None
     release: int | None
-    verdict: Verdict
+    verdict: Verdict | None
 
 
 @flow(name="validate", flow_run_name="validate-{use_case}")
 def validate(use_case: str, as_of: datetime | None = None, challenger: str | None = None) -> Validated:
     """Challenger to verdict to release, or to a refusal with its reasons.
 
-    1. Resolve the challenger: the named one, or the newest model.
-    2. Score it and the champion on the same newest labelled rows, and judge.
-    3. If it passed, package it and append the release.
+    1. Require that data was ingested up to ``as_of``.
+    2. Resolve the challenger: the named one, or the newest that nobody has judged.
+    3. Score it and the champion on the same newest labelled rows, and judge.
+    4. If it passed, package it and append the release, if what it was judged against is still live.
     """
     moment = moment_of_run(as_of)
-    version = steps.resolve_challenger(use_case, challenger)
-    verdict = steps.judge_challenger(use_case, version, moment)
-    release = steps.release_challenger(use_case, version, verdict, moment) if verdict.passed else None
+    require_ingested(use_case, moment)
+    version = steps.resolve_challenger(use_case, challenger, moment)
+    if version is None:
+        return Validated(use_case=use_case, as_of=moment, challenger=None, release=None, verdict=None)
+    judgement = steps.judge_challenger(use_case, version, moment)
+    verdict = judgement.verdict
+    release = steps.release_challenger(use_case, version, judgement, moment) if verdict.passed else None
     validated = Validated(
         use_case=use_case, as_of=moment, challenger=version, release=release.id if release else None, verdict=verdict
     )

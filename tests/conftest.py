@@ -1,16 +1,24 @@
 """What every test gets: a home of its own, so that no test sees another's state or the developer's."""
 
+import os
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from esteira.contract import UseCase, utc
 from esteira.settings import prepare_environment, settings
 
+# Whatever a test imports may look for a home; the developer's own is never touched.
+os.environ["ESTEIRA_HOME"] = tempfile.mkdtemp(prefix="esteira-tests-")
+# Two cores may be busy: how long an example takes says nothing.
+hypothesis.settings.register_profile("esteira", deadline=None)
+hypothesis.settings.load_profile("esteira")
 # Prefect's server logs its own end to a stream that pytest has closed by then.
 prepare_environment(PREFECT_LOGGING_LEVEL="CRITICAL", PREFECT_LOGGING_TO_API_ENABLED="false")
 

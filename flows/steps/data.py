@@ -8,9 +8,13 @@ from datetime import datetime, timedelta
 from esteira import use_cases
 from esteira.contract import CREATED, EVENT, FeatureTable, RawTable, Source
 from esteira.data.check import require_sound, require_within
+from esteira.errors import MissingData
 from esteira.features.tables import compute_rows, earliest_needed
-from esteira.stores import features, online_features, tables
+from esteira.stores import clock, features, online_features, tables
 from flows.steps.step import step
+
+MOST_BEHIND = timedelta(hours=3)
+"""How far behind its moment the last ingest of a run's data may be."""
 
 
 @step
@@ -18,6 +22,20 @@ def require_reach(use_case: str, as_of: datetime) -> None:
     """Raise MomentOutsideData unless the source reaches ``as_of``."""
     source = use_cases.get(use_case).source
     require_within(as_of, source.span(), source.name)
+
+
+@step
+def require_ingested(use_case: str, as_of: datetime) -> None:
+    """Raise MissingData unless features reach ``as_of``, or nearly: schedules do not meet to the minute.
+
+    A belt whose ingest has died must not go on deciding from what it last saw.
+    """
+    reached = clock.horizon(use_cases.get(use_case))
+    if reached < as_of - MOST_BEHIND:
+        raise MissingData(
+            f"Data of {use_case!r} was ingested until {reached.isoformat()}, but {as_of.isoformat()} was asked for. "
+            f"Ingest first: make flow FLOW=ingest USE_CASE={use_case} AS_OF={as_of:%Y-%m-%dT%H:%M:%SZ}"
+        )
 
 
 @step
@@ -71,12 +89,11 @@ def _append_feature_table(table: FeatureTable, as_of: datetime) -> int:
 
 
 def _write_online_view(view: str, as_of: datetime) -> int:
-    after = tables.horizon(view, writer="online")
+    writer = clock.online_writer()
+    after = tables.horizon(view, writer=writer)
     if after is not None and as_of <= after:
         return 0
     rows = tables.read(view, created_after=after, created_until=as_of)
-    if rows.is_empty():
-        return 0
-    written: int = online_features.write_online(features.open_store(), view, rows)
-    tables.append(view, rows.clear(), after=after, until=as_of, writer="online")
+    written: int = online_features.write_online(features.open_store(), view, rows) if rows.height else 0
+    tables.append(view, rows.clear(), after=after, until=as_of, writer=writer)
     return written

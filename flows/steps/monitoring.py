@@ -5,16 +5,18 @@ from datetime import datetime
 import polars as pl
 
 from esteira import use_cases
-from esteira.contract import UseCase
+from esteira.contract import PRIMARY, UseCase
 from esteira.errors import MissingData
 from esteira.model_card import Column, ModelCard
 from esteira.monitoring.drift import PREDICTION, Drift, Thresholds, measure
 from esteira.monitoring.outcomes import join_outcomes
 from esteira.monitoring.policy import Situation, Verdict, WindowFacts, decide
 from esteira.monitoring.profile import build_profile, read_profile
-from esteira.monitoring.quality import PRIMARY, judge_quality
+from esteira.monitoring.quality import judge_quality
 from esteira.stores import ledger, models, predictions, profiles, tables
 from flows.events import RETRAIN_REQUESTED, ring
+from flows.steps.announce import GATE, announce
+from flows.steps.parity import Skew
 from flows.steps.step import step
 
 REFERENCE = "reference.bin"
@@ -29,10 +31,16 @@ def collect_predictions(use_case: str) -> int:
 
 
 @step
-def look_at_windows(use_case: str, as_of: datetime) -> list[WindowFacts]:
-    """Profile the live model's recent windows, measure their drift, and judge what outcomes are known."""
+def live_release(use_case: str) -> int:
+    """The release this run is about: what is decided is done only while it is live. Raises NoRelease."""
+    return ledger.live(use_cases.get(use_case).name).id
+
+
+@step
+def look_at_windows(use_case: str, judged: int, as_of: datetime) -> list[WindowFacts]:
+    """Profile the judged release's recent windows, measure their drift, and judge what outcomes are known."""
     declared = use_cases.get(use_case)
-    release = ledger.live(use_case)
+    release = ledger.release(use_case, judged)
     model = models.load(use_case, release.model_version, card_sha256=release.card_sha256)
     thresholds = Thresholds.model_validate_json(model.attachments[THRESHOLDS])
     reference = read_profile(model.attachments[REFERENCE])
@@ -57,10 +65,13 @@ def look_at_windows(use_case: str, as_of: datetime) -> list[WindowFacts]:
 
 
 @step
-def decide_about(use_case: str, windows: list[WindowFacts], as_of: datetime) -> Verdict:
-    """Decide whether the live release is kept, watched, retrained or rolled back, and keep the verdict."""
+def decide_about(use_case: str, judged: int, windows: list[WindowFacts], skew: Skew, as_of: datetime) -> Verdict:
+    """Decide whether the judged release is kept, watched, retrained or rolled back, and keep the verdict.
+
+    Skew without explanation is never kept quiet: the least it leads to is watch.
+    """
     declared = use_cases.get(use_case)
-    release = ledger.live(use_case)
+    release = ledger.release(use_case, judged)
     card = models.load(use_case, release.model_version, card_sha256=release.card_sha256).card
     metric = PRIMARY[declared.kind]
     asked = ledger.last_retrain_request(use_case)
@@ -69,31 +80,43 @@ def decide_about(use_case: str, windows: list[WindowFacts], as_of: datetime) -> 
         expected=card.metrics[metric],
         model_as_of=card.as_of,
         released_at=release.released_at,
-        has_earlier_release=release.follows != 0,
+        has_earlier_release=ledger.before(release) != 0,
         last_retrain_requested_at=asked.as_of if asked else None,
         refused_in_a_row=_refused_since(use_case, release.released_at),
     )
     verdict = decide(declared.monitor, windows, situation, as_of=as_of)
+    if skew.unexplained:
+        action = "watch" if verdict.action == "keep" else verdict.action
+        verdict = verdict.model_copy(update={"action": action, "sentences": (*verdict.sentences, *skew.sentences)})
     ledger.record_verdict(use_case, "monitor", release.model_version, as_of, verdict.model_dump(mode="json"))
     return verdict
 
 
 @step
-def act_on(use_case: str, verdict: Verdict) -> str:
-    """Do what the verdict says: ring for a retrain, roll back, or nothing; return what was done."""
+def act_on(use_case: str, judged: int, verdict: Verdict) -> str:
+    """Do what the verdict says: ring for a retrain, roll back, or nothing; return what was done.
+
+    Doing it again does nothing new: what was decided about one release is not done to another.
+    """
     reason = " ".join(verdict.sentences)
+    live = ledger.live(use_case)
+    if live.id != judged:
+        return f"nothing, because release {live.id} is live by now"
     match verdict.action:
         case "retrain":
-            return _ask_for_retrain(use_case, verdict.as_of, reason)
+            return _ask_for_retrain(use_case, judged, verdict.as_of, reason)
         case "roll back":
-            restored = ledger.roll_back(use_case, to=None, actor="monitor", reason=reason, at=verdict.as_of)
+            restored = ledger.roll_back(
+                use_case, undoes=judged, to=None, actor="monitor", reason=reason, at=verdict.as_of
+            )
+            announce(restored)
             return f"rolled back to {restored.model_version} as release {restored.id}"
         case _:
             return "nothing"
 
 
-def _ask_for_retrain(use_case: str, as_of: datetime, reason: str) -> str:
-    key = f"{use_case}-after-release-{ledger.live(use_case).id}-{as_of:%Y%m%dT%H%M}"
+def _ask_for_retrain(use_case: str, judged: int, as_of: datetime, reason: str) -> str:
+    key = f"{use_case}-after-release-{judged}-{as_of:%Y%m%dT%H%M}"
     ledger.request_retrain(ledger.RetrainRequest(key=key, use_case=use_case, as_of=as_of, reason=reason))
     if answer := ledger.answered_by(key):
         return f"request {key} was answered by {answer} before"
@@ -120,10 +143,7 @@ def _outcomes(declared: UseCase, as_of: datetime) -> pl.DataFrame:
 
 
 def _refused_since(use_case: str, moment: datetime) -> int:
-    verdicts = [verdict for _, as_of, verdict in ledger.verdicts(use_case, "gate") if as_of > moment]
-    refused = 0
-    for verdict in reversed(verdicts):
-        if verdict["passed"]:
-            break
-        refused += 1
-    return refused
+    verdicts = [(subject, verdict) for subject, as_of, verdict in ledger.verdicts(use_case, GATE) if as_of > moment]
+    passed = [place for place, (_, verdict) in enumerate(verdicts) if verdict["passed"]]
+    since = verdicts[passed[-1] + 1 :] if passed else verdicts
+    return len({subject for subject, _ in since})  # a challenger that was judged again was refused once

@@ -6,93 +6,136 @@ import polars as pl
 
 from esteira import use_cases
 from esteira.contract import EVENT, UseCase
-from esteira.errors import MissingData, ReleaseError
-from esteira.model_card import ModelCard
+from esteira.errors import InputError, MissingData, ReleaseError
+from esteira.model_card import Frozen, ModelCard
+from esteira.serving.post_processing import PostProcessing
 from esteira.serving.predictor import Predictor
-from esteira.stores import bentos, features, ledger, models, tables, tracking
+from esteira.stores import bentos, features, ledger, models, tables
 from esteira.training.card import CONSTANT
-from esteira.training.gate import Verdict, judge
+from esteira.training.gate import Check, Verdict, judge, with_check
 from esteira.training.labels import OUTCOME, label_entities
-from flows.events import RELEASED, ring
+from flows.steps.announce import GATE, announce
+from flows.steps.parity import audit_skew
 from flows.steps.step import step
 
-GATE = "gate"
+
+class Judgement(Frozen):
+    """A verdict, and the release whose champion the challenger was compared with; 0 when nothing was released."""
+
+    verdict: Verdict
+    against: int
 
 
 @step
-def resolve_challenger(use_case: str, challenger: str | None) -> str:
-    """The named model, or the newest one; raises MissingData when the use case has no model at all."""
+def resolve_challenger(use_case: str, challenger: str | None, as_of: datetime) -> str | None:
+    """The named model, or the newest one nobody has judged yet; None when every model has been judged.
+
+    Raises MissingData when there is no model at all, InputError for one that knows more than ``as_of`` did.
+    """
     stored = models.versions(use_cases.get(use_case).name)
-    if challenger is None and not stored:
+    if challenger is not None:
+        card = models.load(use_case, challenger).card
+        if card.as_of > as_of:
+            raise InputError(
+                f"Model {challenger!r} knows data until {card.as_of.isoformat()} and cannot be judged as of "
+                f"{as_of.isoformat()}. Choose a later as_of."
+            )
+        return card.version
+    if not stored:
         raise MissingData(
             f"Use case {use_case!r} has no model to judge. Train one: make flow FLOW=train USE_CASE={use_case} AS_OF=…"
         )
-    return models.load(use_case, challenger or stored[-1]).card.version
+    judged = {subject for subject, _, _ in ledger.verdicts(use_case, GATE)}
+    cards = [models.load(use_case, version).card for version in stored if version not in judged]
+    known = [card for card in cards if card.as_of <= as_of]
+    return max(known, key=lambda card: card.as_of).version if known else None
 
 
 @step
-def judge_challenger(use_case: str, challenger: str, as_of: datetime) -> Verdict:
-    """Score challenger and champion on the challenger's holdout and judge them; keep the verdict either way."""
+def judge_challenger(use_case: str, challenger: str, as_of: datetime) -> Judgement:
+    """Score challenger and champion on the challenger's holdout and judge them; keep the verdict either way.
+
+    While the live release is seen to be served other features than the offline path gives, nothing follows it: the
+    challenger was trained on the offline path.
+    """
     declared = use_cases.get(use_case)
     model = models.load(use_case, challenger)
     card = model.card
     rows = _holdout(declared, card)
-    champion = None
-    if ledger.is_released(use_case):
-        live = ledger.live(use_case)
-        champion = models.load(use_case, live.model_version, card_sha256=live.card_sha256)
-    verdict = judge(
+    live = ledger.live(use_case) if ledger.is_released(use_case) else None
+    judged = judge(
         declared.gate,
         declared.kind,
         outcomes=rows[OUTCOME].to_numpy(),
         challenger=_score(Predictor(card, model.pipeline), rows, declared),
-        champion=_score(Predictor(champion.card, champion.pipeline), rows, declared) if champion else None,
+        champion=_score(_as_served(live), rows, declared) if live else None,
         baseline=card.baseline[CONSTANT],
         days=rows[EVENT].dt.date().to_numpy(),
         slices={name: rows[name].to_list() for name in declared.slices},
-        allowed=declared.bounds,
+        allowed=card.bounds,
         trained_until=card.trained_until,
         judged_from=card.holdout_from,
         seed=card.seed,
     )
+    verdict = with_check(judged, _parity(declared, as_of)) if live else judged
     ledger.record_verdict(use_case, GATE, challenger, as_of, verdict.model_dump(mode="json"))
-    return verdict
+    return Judgement(verdict=verdict, against=live.id if live else 0)
 
 
 @step
-def release_challenger(use_case: str, challenger: str, verdict: Verdict, as_of: datetime) -> ledger.Release:
-    """Package a challenger that passed and make it live, following what was live when it was judged.
+def release_challenger(use_case: str, challenger: str, judgement: Judgement, as_of: datetime) -> ledger.Release:
+    """Package a challenger that passed and make it live, following the release it was judged against.
 
-    Doing it again changes nothing. Raises ReleaseError for a verdict that did not pass.
+    Doing it again changes nothing. Raises ReleaseError for a verdict that did not pass, LedgerMoved when another
+    release went live since it was judged.
     """
+    verdict = judgement.verdict
     if not verdict.passed:
-        raise ReleaseError(f"Model {challenger!r} did not pass its gate and cannot be released: {verdict.sentences[0]}")
-    declared = use_cases.get(use_case)
+        broken = [check.sentence for check in verdict.checks if not check.passed]
+        raise ReleaseError(
+            f"Model {challenger!r} did not pass its gate and cannot be released. {verdict.sentences[0]} "
+            + " ".join(broken)
+        )
     model = models.load(use_case, challenger)
-    follows = 0
-    if ledger.is_released(use_case):
-        live = ledger.live(use_case)
-        if live.card_sha256 == model.card_sha256:
-            return live
-        follows = live.id
-    proposal = ledger.Proposal(
-        use_case=use_case,
-        model_version=challenger,
-        card_sha256=model.card_sha256,
-        feature_service=model.card.feature_service,
-        epoch=f"{challenger}-after-{follows}",
-        threshold=declared.threshold,
-        bounds=declared.bounds,
-        actor=GATE,
-        reason=f"{verdict.sentences[0]} {model.card.cause}",
-        evidence=verdict.model_dump(mode="json"),
-        released_at=as_of,
-    )
-    bentos.build(use_case, proposal)  # first, so that whatever is live can be served from its bento
-    release = ledger.append(proposal, follows=follows)
-    tracking.mark_alias(use_case, challenger, "champion")
-    ring(RELEASED, use_case, as_of, release=str(release.id), model_version=challenger)
+    if ledger.is_released(use_case) and ledger.live(use_case).card_sha256 == model.card_sha256:
+        release = ledger.live(use_case)
+    else:
+        proposal = ledger.Proposal(
+            use_case=use_case,
+            model_version=challenger,
+            card_sha256=model.card_sha256,
+            feature_service=model.card.feature_service,
+            epoch=f"{challenger}-after-{judgement.against}",
+            # What was judged is what is served: the card's rules, whatever the declaration says by now.
+            threshold=model.card.threshold,
+            bounds=model.card.bounds,
+            actor=GATE,
+            reason=f"{verdict.sentences[0]} {model.card.cause}",
+            evidence=verdict.model_dump(mode="json"),
+            released_at=as_of,
+        )
+        bentos.build(use_case, proposal)  # first, so that whatever is live can be served from its bento
+        release = ledger.append(proposal, follows=judgement.against)
+    announce(release)
     return release
+
+
+def _as_served(release: ledger.Release) -> Predictor:
+    model = models.load(release.use_case, release.model_version, card_sha256=release.card_sha256)
+    rules = PostProcessing(kind=model.card.kind, threshold=release.threshold, bounds=release.bounds)
+    return Predictor(model.card, model.pipeline, rules)
+
+
+def _parity(declared: UseCase, as_of: datetime) -> Check:
+    """Whether the newest window of served features is what the offline path gives for the same instants."""
+    skew = audit_skew.fn(declared.name, as_of)
+    share = skew.unexplained / skew.values if skew.values else 0.0
+    sentence = (
+        f"Of {skew.values:,} feature values served in the {declared.monitor.window.days} days until "
+        f"{as_of:%Y-%m-%d %H:%M}, {skew.unexplained:,} ({share:.4%}) differ from the offline path without explanation; "
+        f"{declared.gate.mismatch:.4%} is tolerated. {skew.sentences[0]}"
+    )
+    return Check(name="parity", passed=share <= declared.gate.mismatch, sentence=sentence)
 
 
 def _holdout(declared: UseCase, card: ModelCard) -> pl.DataFrame:

@@ -1,6 +1,7 @@
 """Steps that turn labelled entities into a stored challenger."""
 
 import hashlib
+import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ import polars as pl
 
 from esteira import use_cases
 from esteira.contract import CREATED, EVENT, UseCase
+from esteira.features.availability import require_available
 from esteira.model_card import Column
 from esteira.monitoring.drift import PREDICTION, calibrate
 from esteira.monitoring.profile import build_profile, merge, read_profile
@@ -34,13 +36,18 @@ def find_cause(use_case: str, request: str | None) -> str:
 
 @step
 def build_training_set(use_case: str, as_of: datetime) -> Path:
-    """Join every feature of the service to every labelled entity, with the times of the values; return the file."""
+    """Join every feature of the service to every labelled entity, with the times of the values; return the file.
+
+    Raises FeatureError when a feature of the service will not exist at serving time.
+    """
     declared = use_cases.get(use_case)
+    versions = _data_versions(declared)  # before anything is read: what is appended meanwhile became known later
     raw = tables.read_known(sorted({*declared.entity_reads, *declared.outcome_reads}), as_of)
     labelled = label_entities(declared, declared.build_entities(raw), declared.build_outcomes(raw), as_of=as_of)
     joined = features.build_training_set(declared.feature_service, labelled)
+    require_available(declared.feature_service, features.find_obstacles(declared.feature_service, joined))
     with_times = pl.concat([joined, features.join_times(declared.feature_service, labelled)], how="horizontal")
-    return training_sets.save(use_case, with_times, as_of=as_of, data_versions=_data_versions(declared))
+    return training_sets.save(use_case, with_times, as_of=as_of, data_versions=versions)
 
 
 @step
@@ -67,7 +74,7 @@ def train_challenger(use_case: str, as_of: datetime, training_set: Path, cause: 
         version=models.name_version(fitted.pipeline, as_of),
         as_of=as_of,
         entity_values=declared.entity_values(raw),
-        data_versions=_data_versions(declared),
+        data_versions=training_sets.data_versions(training_set),
         code_commit=_code_commit(),
         lock_sha256=hashlib.sha256((current.repository / "requirements.lock").read_bytes()).hexdigest(),
         seed=current.seed,
@@ -145,9 +152,15 @@ def _data_versions(declared: UseCase) -> dict[str, int]:
 
 
 def _code_commit() -> str:
-    """The checkout's commit, marked when files differ from it; ``unknown`` outside a checkout."""
-    described = subprocess.run(
-        ["git", "describe", "--always", "--dirty", "--abbrev=40"],  # noqa: S607 - wherever git is
-        cwd=settings().repository, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    return described.stdout.strip() or "unknown"
+    """The checkout's commit, marked when files differ from it; without git or a checkout, the digest of the code."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=40"]
+    if shutil.which("git"):
+        described = subprocess.run(
+            command, cwd=settings().repository, capture_output=True, text=True, check=False
+        ).stdout.strip()
+        if described:
+            return described
+    digest = hashlib.sha256()
+    for file in sorted((settings().repository / "src").rglob("*.py")):
+        digest.update(file.read_bytes())
+    return f"no-commit-{digest.hexdigest()}"

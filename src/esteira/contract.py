@@ -19,6 +19,8 @@ from esteira.errors import InputError
 
 EVENT = "event_timestamp"
 CREATED = "created_timestamp"
+PRIMARY: Mapping[str, str] = {"binary": "log_loss", "regression": "mae"}
+"""The metric by which a kind of use case is judged, at the gate and live; lower is better."""
 PREDICTED_AT = "predicted_at"
 """Request input that every entity frame carries: the asking moment in whole unix seconds, set by the belt itself."""
 MOMENT = pl.Datetime("us", "UTC")
@@ -79,6 +81,19 @@ class Source(Protocol):
         ...
 
 
+class WindowedFeature(Protocol):
+    """What a windowed feature is: ``aggregate`` of ``column`` over the last ``width``. rolling.Window is one."""
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def column(self) -> str: ...  # noqa: D102
+    @property
+    def aggregate(self) -> str: ...  # noqa: D102
+    @property
+    def width(self) -> timedelta: ...  # noqa: D102
+
+
 @dataclass(frozen=True, kw_only=True)
 class FeatureTable:
     """How the rows of one Feast view are computed from raw tables.
@@ -94,6 +109,8 @@ class FeatureTable:
     reads: tuple[str, ...]
     lookback: timedelta
     compute: Callable[[Frames], pl.DataFrame]
+    windows: tuple[WindowedFeature, ...] = ()
+    """The windows ``compute`` aggregates over, if it does: the catalogue shows them and finds repeated ones."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,6 +139,8 @@ class GateLimits:
     minimum_rows: int
     minimum_slice_rows: int = 500
     confidence: float = 0.95
+    mismatch: float = 0.0
+    """The share of served feature values that may differ from the offline path's without explanation."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 TELEMETRY_OFF = {
@@ -51,6 +51,12 @@ class Settings(BaseSettings):
     service_port: int = 3000
     prefect_port: int = 4200
     mlflow_port: int = 5000
+
+    @field_validator("home", "repository")
+    @classmethod
+    def _absolute(cls, path: Path) -> Path:
+        # Children run in other folders, and URLs need whole paths.
+        return path.expanduser().resolve()
 
     @property
     def tables_path(self) -> Path:

@@ -1,4 +1,3 @@
-from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -58,8 +57,11 @@ def test_what_was_live_at_a_past_moment_can_be_asked(home: Path) -> None:
         ledger.live_at("flight_delay", utc("2013-02-01"))
 
 
-def roll_back(to: int | None = None, at: datetime | None = None) -> ledger.Release:
-    return ledger.roll_back("flight_delay", to=to, actor="ana", reason="late alarms", at=at or utc("2013-05-01"))
+def roll_back(to: int | None = None, undoes: int | None = None) -> ledger.Release:
+    live = ledger.live("flight_delay").id
+    return ledger.roll_back(
+        "flight_delay", undoes=undoes or live, to=to, actor="ana", reason="late alarms", at=utc("2013-05-01")
+    )
 
 
 def test_a_rollback_appends_a_release_that_restores_the_earlier_one_whole(home: Path) -> None:
@@ -67,10 +69,31 @@ def test_a_rollback_appends_a_release_that_restores_the_earlier_one_whole(home: 
     second = ledger.append(proposal("m2"), follows=first.id)
     restored = roll_back()
     assert (restored.model_version, restored.epoch, restored.evidence) == ("m1", "epoch-of-m1", first.evidence)
-    assert (restored.follows, restored.actor) == (second.id, "ana")
+    assert (restored.follows, restored.restores, restored.actor) == (second.id, first.id, "ana")
     assert "release 1" in restored.reason
     assert "late alarms" in restored.reason
     assert len(ledger.releases("flight_delay")) == 3
+
+
+def test_rolling_back_again_goes_further_back_and_never_to_what_was_undone(home: Path) -> None:
+    follows = 0
+    for model in ("m1", "m2", "bad"):
+        follows = ledger.append(proposal(model), follows=follows).id
+    assert roll_back().model_version == "m2"
+    assert roll_back().model_version == "m1"
+    with pytest.raises(ReleaseError, match="nothing to roll back to"):
+        roll_back()
+    assert ledger.append(proposal("m4", "2013-06-01"), follows=ledger.live("flight_delay").id).model_version == "m4"
+    assert ledger.before(ledger.live("flight_delay")) == 5
+
+
+def test_a_rollback_decided_about_one_release_is_not_done_to_another(home: Path) -> None:
+    first = ledger.append(proposal("m1"), follows=0)
+    second = ledger.append(proposal("m2"), follows=first.id)
+    ledger.append(proposal("m3"), follows=second.id)
+    with pytest.raises(LedgerMoved, match="release 3 is live"):
+        roll_back(undoes=second.id)
+    assert ledger.live("flight_delay").model_version == "m3"
 
 
 def test_a_rollback_without_anywhere_to_go_is_refused(home: Path) -> None:
@@ -83,6 +106,12 @@ def test_a_rollback_without_anywhere_to_go_is_refused(home: Path) -> None:
         roll_back(to=9)
 
 
+def test_releases_go_live_in_the_order_of_their_time(home: Path) -> None:
+    first = ledger.append(proposal("m1", "2013-03-01"), follows=0)
+    with pytest.raises(ReleaseError, match="cannot go live at 2013-02-01"):
+        ledger.append(proposal("m2", "2013-02-01"), follows=first.id)
+
+
 def test_a_retrain_is_asked_for_once_and_answered_once(home: Path) -> None:
     request = ledger.RetrainRequest(key="k", use_case="flight_delay", as_of=utc("2013-04-01"), reason="drift")
     assert ledger.request_retrain(request)
@@ -92,6 +121,8 @@ def test_a_retrain_is_asked_for_once_and_answered_once(home: Path) -> None:
     assert ledger.answer_retrain("k", "m2") == "m2"
     assert ledger.answer_retrain("k", "m3") == "m2"
     assert ledger.answered_by("k") == "m2"
+    with pytest.raises(UnknownName, match="'nobody-asked'"):
+        ledger.answer_retrain("nobody-asked", "m2")
 
 
 def test_verdicts_are_kept_in_order(home: Path) -> None:

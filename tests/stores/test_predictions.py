@@ -141,7 +141,7 @@ def test_an_answer_that_cannot_be_written_is_refused_and_writing_recovers(
 ) -> None:
     log = PredictionLog("flight_delay", started_at=START)
     with monkeypatch.context() as full:
-        full.setattr(prediction_log.os, "fdatasync", _fail)
+        full.setattr(prediction_log, "_sync", _fail)
         with pytest.raises(DataError, match="cannot be written"):
             log.write([logged("lost")]).result(timeout=5)
         assert log.failure is not None
@@ -161,6 +161,24 @@ def test_a_long_segment_is_followed_by_another(home: Path, monkeypatch: pytest.M
     assert predictions.collect("flight_delay") == 3
     assert len(list(segments_path("flight_delay").glob("*.jsonl"))) == 1
     log.close()
+
+
+def test_a_segment_that_cannot_be_followed_by_another_refuses_answers_and_writing_recovers(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prediction_log, "_SEGMENT_BYTES", 100)
+    log = PredictionLog("flight_delay", started_at=START)
+    log.write([logged("a")]).result(timeout=5)
+    with monkeypatch.context() as readonly:
+        readonly.setattr(Path, "rename", _fail)
+        with pytest.raises(DataError, match="cannot be written"):
+            log.write([logged("lost")]).result(timeout=5)
+        assert log.failure is not None
+    log.write([logged("b")]).result(timeout=5)
+    assert log.failure is None
+    log.close()
+    assert predictions.collect("flight_delay") == 2
+    assert predictions.read_predictions("flight_delay")["prediction_id"].to_list() == ["a", "b"]
 
 
 def test_a_killed_process_loses_no_answer_it_gave(home: Path) -> None:

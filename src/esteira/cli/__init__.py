@@ -11,8 +11,9 @@ from rich.console import Console
 from rich.table import Table
 
 from esteira import use_cases
+from esteira.cli import features
 from esteira.contract import utc
-from esteira.errors import EsteiraError, InputError
+from esteira.errors import EsteiraError, FeatureError, InputError
 from esteira.settings import prepare_environment, settings
 
 app = typer.Typer(
@@ -23,6 +24,7 @@ app = typer.Typer(
 )
 releases_app = typer.Typer(help="The ledger: what is live, what was, and why.", no_args_is_help=True)
 app.add_typer(releases_app, name="releases")
+app.add_typer(features.app, name="features")
 console = Console()
 
 UseCaseName = Annotated[str, typer.Argument(help="A use case, such as flight_delay.")]
@@ -41,13 +43,11 @@ def main() -> None:
 
 
 @app.command()
-def demo(
-    keep: Annotated[bool, typer.Option(help="Continue from the state that is there instead of an empty one.")] = False,
-) -> None:
+def demo() -> None:
     """Run the whole belt on the real flights of 2013 and show what it did."""
     from esteira.cli.demo import run_demo
 
-    run_demo(console, keep=keep)
+    run_demo(console)
 
 
 @app.command()
@@ -64,6 +64,32 @@ def flow(
     belt.use_running_server()
     record = belt.flow(name)(use_case=use_case, as_of=moment)
     console.print_json(record.model_dump_json())
+
+
+@app.command()
+def skew(
+    use_case: UseCaseName,
+    as_of: Annotated[str, typer.Option(help="Audit the window that ends at this moment, e.g. 2013-04-01T18:00:00Z.")],
+) -> None:
+    """Compare the features served with those the offline path gives; fails when one differs without explanation."""
+    from flows.steps.monitoring import collect_predictions
+    from flows.steps.parity import audit_skew
+
+    declared, moment = use_cases.get(use_case), utc(as_of)
+    collect_predictions.fn(declared.name)
+    found = audit_skew.fn(declared.name, moment)
+    if found.counts:
+        table = Table("cause", "column", "differing values")
+        for cause, columns in found.counts.items():
+            for column, count in columns.items():
+                table.add_row(cause, column, f"{count:,}")
+        console.print(table)
+    console.print(f"{found.headline}, {found.rows:,} predictions.", *found.sentences, sep="\n", highlight=False)
+    if found.unexplained:
+        raise FeatureError(
+            f"Serving and training see different features: {found.headline} until {moment.isoformat()}. Expected none. "
+            "Mend the cause named above; no challenger is released meanwhile."
+        )
 
 
 @app.command()
@@ -105,10 +131,14 @@ def rollback(
     actor: Annotated[str, typer.Option(help="Who decided it.")] = "operator",
 ) -> None:
     """Restore an earlier release whole; running services follow at once."""
-    from esteira.stores import clock, ledger
+    from esteira.stores import clock, ledger, tracking
 
     declared = use_cases.get(use_case)
-    restored = ledger.roll_back(declared.name, to=to, actor=actor, reason=reason, at=clock.now(declared))
+    live = ledger.live(declared.name)
+    # The ledger tells the belt's time: in a replay the wall clock would be years ahead of every later release.
+    at = clock.horizon(declared)
+    restored = ledger.roll_back(declared.name, undoes=live.id, to=to, actor=actor, reason=reason, at=at)
+    tracking.mark_alias(declared.name, restored.model_version, "champion")
     console.print(f"Release {restored.id} is live: {restored.model_version}. {restored.reason}")
 
 

@@ -10,14 +10,17 @@ from rich.panel import Panel
 from rich.table import Table
 
 from esteira.cli import servers
+from esteira.errors import EsteiraError
 from esteira.settings import prepare_environment, settings
 
 
-def run_demo(console: Console, *, keep: bool) -> None:
-    """Run the demo and leave its state in the home directory, so that it can be looked at afterwards."""
+def run_demo(console: Console) -> None:
+    """Run the demo from an empty home and leave its state there, so that it can be looked at afterwards.
+
+    Raises EsteiraError when the home holds what no demo made, or releases would go to a ledger outside it.
+    """
     started = time.perf_counter()
-    if not keep:
-        shutil.rmtree(settings().home, ignore_errors=True)
+    _empty_home()
     console.print(Panel.fit("[bold]Esteira[/]: data → features → model → predictions → outcomes → model", style="cyan"))
     command, api = servers.prefect_server(servers.free_port(settings().prefect_port))
     prepare_environment(
@@ -34,6 +37,25 @@ def run_demo(console: Console, *, keep: bool) -> None:
     report = write_report(USE_CASE, belt.story)
     console.print(summarise(USE_CASE, belt.story))
     _tell_where(console, report, time.perf_counter() - started)
+
+
+def _empty_home() -> None:
+    home = settings().home
+    made_here = home / "made-by-demo"
+    outside = [name for name in ("ledger_url", "tracking_url") if getattr(settings(), name) is not None]
+    if outside:
+        raise EsteiraError(
+            f"The demo keeps everything in its home, but {', '.join(outside)} name a database elsewhere. "
+            "Unset ESTEIRA_LEDGER_URL and ESTEIRA_TRACKING_URL for it."
+        )
+    if home.exists() and any(home.iterdir()) and not made_here.exists():
+        raise EsteiraError(
+            f"{home} holds state that no demo made, and the demo starts from nothing. Choose another ESTEIRA_HOME, or "
+            "forget that state with make clean."
+        )
+    shutil.rmtree(home, ignore_errors=True)
+    home.mkdir(parents=True)
+    made_here.touch()
 
 
 def _tell_where(console: Console, report: Path, seconds: float) -> None:

@@ -40,6 +40,7 @@ MOST_FLIGHTS = 70
 WEEK = timedelta(days=7)
 MOST_WEEKS = 8
 RETRAIN_SECONDS = 240
+PRECOMPUTE_SECONDS = 120
 
 
 class Belt:
@@ -63,6 +64,7 @@ class Belt:
         self._precompute_tomorrow()
         verdict = self._weeks_until_retrain()
         self._retrain_under_load(verdict)
+        self._look_up_under_new_release(verdict)
         self._one_more_week()
 
     def _first_release(self) -> None:
@@ -74,8 +76,8 @@ class Belt:
             said(trained.challenger)
         with self._stage("Judge it and release it") as said:
             validated = validate(USE_CASE, START, challenger=trained.challenger)
-            if validated.release is None:
-                raise EsteiraError("The first challenger was refused: " + " ".join(validated.verdict.sentences))
+            if validated.release is None or validated.verdict is None:
+                raise EsteiraError(f"The first challenger was refused: {validated.verdict}")
             said(f"release {validated.release}")
 
     def _start_service(self) -> None:
@@ -158,6 +160,19 @@ class Belt:
         self.story.load = load
         if load.failures:
             raise EsteiraError(f"Requests failed during the change-over: {load.failures[:3]}")
+
+    def _look_up_under_new_release(self, verdict: Verdict) -> None:
+        live = ledger.live(USE_CASE)
+        flight = self._flights(verdict.as_of, within=timedelta(hours=20), count=1)["flight_id"][0]
+        with self._stage("The release starts a precompute; cached answers follow it") as said:
+            deadline = time.monotonic() + PRECOMPUTE_SECONDS
+            while not (answer := httpx.get(f"{self.url}/cached/{flight}", timeout=30)).is_success:
+                if time.monotonic() > deadline:
+                    raise EsteiraError(f"No cached prediction of release {live.id} came: {answer.text}")
+                time.sleep(0.2)
+            if answer.json()["release"] != live.id:
+                raise EsteiraError(f"A cached prediction of another release was answered: {answer.text}")
+            said(f"release {live.id} answers for {flight} from its own batch")
 
     def _one_more_week(self) -> None:
         since = ledger.live(USE_CASE).released_at

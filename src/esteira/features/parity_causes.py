@@ -86,13 +86,11 @@ def clock_is_shifted(joined: pl.DataFrame, column: str) -> bool:
     if pairs.height < _CLOCK_ROWS:
         return False
     both = pl.concat([pairs["ours"], pairs["theirs"]])
-    if not ((both % 1) == 0).all():
-        return False
     for day in _CLOCKS:
-        apart = pairs["ours"] - pairs["theirs"]
+        apart = (pairs["ours"] - pairs["theirs"]).round(6)  # hours with minutes as a fraction differ in their last bits
         shifts = (apart % day).unique().to_list()
         # Running over midnight shows a clock; where no row does, the name must (units stand in names).
-        is_clock = both.is_between(0, day - 1).all() and (apart.n_unique() > len(shifts) or "hour" in column)
+        is_clock = both.is_between(0, day, closed="left").all() and (apart.n_unique() > len(shifts) or "hour" in column)
         of_zones = all(shift != 0 and (shift * 96 / day) % 1 == 0 for shift in shifts)
         one_zone = len(shifts) == 1 or (len(shifts) == 2 and abs(shifts[0] - shifts[1]) * 24 == day)
         if is_clock and of_zones and one_zone:

@@ -19,8 +19,6 @@ from esteira.model_card import Estimate, Frozen
 from esteira.monitoring.distribution import Floats
 from esteira.monitoring.outcomes import BELATED, KNOWN, PENDING, YOUNG
 
-PRIMARY: Mapping[str, str] = {"binary": "log_loss", "regression": "mae"}
-"""The metric by which a kind of use case is judged; lower is better."""
 _SMALLEST_PROBABILITY = 1e-7
 
 Days = npt.NDArray[np.int64]

@@ -69,12 +69,13 @@ class Edge:
 
     async def _post(self, post: Post, scope: Scope, receive: Receive) -> tuple[int, BaseModel]:
         try:
-            body = await _body(scope, receive)
-            return 200, await post.answer(post.request.model_validate_json(body))
+            asked = post.request.model_validate_json(await _body(scope, receive))
         except ValidationError as error:
             return 400, Refusal(error=_sentence(error))
         except _TooLarge:
             return 413, Refusal(error=f"The body is larger than {MAXIMUM_BODY:,} bytes. Ask in several requests.")
+        try:
+            return 200, await post.answer(asked)
         except Exception as error:  # noqa: BLE001 - the caller gets a status and a sentence, never a stack trace
             return _refused(error)
 

@@ -1,5 +1,6 @@
 """What time it is for a use case: the wall clock, or in a replay the moment the belt has ingested to."""
 
+import hashlib
 from datetime import UTC, datetime, timedelta
 
 from esteira.contract import UseCase
@@ -15,14 +16,24 @@ def now(use_case: UseCase) -> datetime:
     return datetime.now(UTC) - timedelta(days=settings().replay_days)
 
 
+def online_writer() -> str:
+    """Under this name a table keeps how far it was written online: a store that was never written starts anew."""
+    if settings().online_store == "sqlite":
+        return "online"
+    return f"online-{hashlib.sha256(settings().redis_url.get_secret_value().encode()).hexdigest()[:12]}"
+
+
 def horizon(use_case: UseCase) -> datetime:
-    """The moment up to which all feature tables of the use case have been ingested. Raises MissingData."""
-    reached = [tables.horizon(table.name) for table in use_case.feature_tables]
+    """The moment up to which all features of the use case can be looked up online. Raises MissingData.
+
+    Offline tables are ahead of it while an ingest is under way.
+    """
+    reached = [tables.horizon(table.name, writer=online_writer()) for table in use_case.feature_tables]
     known = [moment for moment in reached if moment is not None]
     if len(known) < len(reached):
         absent = [t.name for t, moment in zip(use_case.feature_tables, reached, strict=True) if moment is None]
         raise MissingData(
-            f"Feature tables {absent} of use case {use_case.name!r} have never been written. Run the ingest flow: "
-            f"make flow FLOW=ingest USE_CASE={use_case.name} AS_OF=…"
+            f"Feature tables {absent} of use case {use_case.name!r} have never reached the online store. "
+            f"Run the ingest flow: make flow FLOW=ingest USE_CASE={use_case.name} AS_OF=…"
         )
     return min(known)

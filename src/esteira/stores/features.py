@@ -2,10 +2,12 @@
 
 import contextlib
 import hashlib
+import logging
 import os
 import sys
 import warnings
 from collections.abc import Iterator
+from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 
@@ -15,15 +17,21 @@ from feast.errors import FeastObjectNotFoundException
 from feast.repo_config import load_repo_config
 from feast.repo_operations import extract_objects_for_apply_delete, parse_repo
 
+from esteira import use_cases
 from esteira.contract import CREATED, EVENT
 from esteira.errors import FeatureError, MissingData, UnknownName
 from esteira.features.asof import point_in_time_join
+from esteira.features.availability import Availability, assess, obstacles
+from esteira.features.catalogue import Feature, repeats
+from esteira.features.registry import declared_features
 from esteira.model_card import Column
 from esteira.settings import settings
 from esteira.stores import tables
+from esteira.stores.clock import online_writer
 from esteira.stores.online_features import OnlineFeatures
 
-_CONFIGURATION = "feature_store.yaml"
+_CONFIGURATIONS = {"sqlite": "feature_store.yaml", "redis": "feature_store_redis.yaml"}
+_log = logging.getLogger("esteira.stores.features")
 
 # Feast says so at every use; what the warning is about, slow offline retrieval, our offline store does not have.
 warnings.filterwarnings("ignore", "On demand feature view is an experimental feature", RuntimeWarning)
@@ -49,13 +57,15 @@ def apply() -> str:
         store.apply(to_apply, objects_to_delete=to_delete, partial=False)
     applied.write_text(digest)
     open_store.cache_clear()
+    for sentence in repeats(catalogue()):
+        _log.warning(sentence)
     return plan
 
 
 @lru_cache(maxsize=1)
 def open_store() -> FeatureStore:
     """This process's Feast store. Raises MissingData when the repository has not been applied yet."""
-    if not settings().feast_path.is_dir():
+    if not (settings().feast_path / "applied.sha256").is_file():
         raise MissingData(
             f"There is no feature registry in {settings().feast_path}. Run the ingest flow once: it applies "
             "feature_repo (make flow FLOW=ingest USE_CASE=… AS_OF=…)."
@@ -128,24 +138,74 @@ def feature_views(service: str) -> tuple[str, ...]:
     return tuple(sorted(OnlineFeatures(open_store(), service).ttls))
 
 
+def catalogue() -> tuple[Feature, ...]:
+    """Every declared feature with what is known about it."""
+    computed = [table for name in use_cases.names() for table in use_cases.get(name).feature_tables]
+    return declared_features(open_store(), computed)
+
+
+def newest_times(view: str) -> tuple[datetime | None, datetime | None]:
+    """The newest event and the newest knowledge in a view's table; None where it has no row yet."""
+    if not tables.exists(view):
+        return None, None
+    event, created = tables.scan(view).select(pl.col(EVENT).max(), pl.col(CREATED).max()).collect().row(0)
+    return event, created
+
+
+def availability(service: str, joined: pl.DataFrame, as_of: datetime) -> tuple[Availability, ...]:
+    """How available each feature of ``service`` is at serving time, from what was known at ``as_of``.
+
+    ``joined`` is what ``build_training_set`` gave for n questions.
+    """
+    known = {
+        view: tables.scan(view).filter(pl.col(CREATED) <= as_of)
+        for view in feature_views(service)
+        if tables.exists(view)
+    }
+    return assess(service_columns(service), joined, known, _unreachable(service))
+
+
+def find_obstacles(service: str, joined: pl.DataFrame) -> dict[str, str]:
+    """Why features of ``service`` will not be there at serving time; empty when all will. ``joined`` as above."""
+    return obstacles(service_columns(service), joined, _unreachable(service))
+
+
+def _unreachable(service: str) -> dict[str, str]:
+    """Feature -> why it can never be read online, for those that cannot."""
+    closed = {}
+    for name in feature_views(service):
+        if not open_store().get_feature_view(name).online:
+            closed[name] = f"view {name!r} is declared with online=False"
+        elif not tables.exists(name) or tables.horizon(name, writer=online_writer()) is None:
+            closed[name] = (
+                f"view {name!r} has never been written to the online store; is it a use case's feature table?"
+            )
+    sources = OnlineFeatures(open_store(), service).sources
+    return {feature: closed[view] for feature, views in sources.items() for view in views if view in closed}
+
+
 def _digest(repository: Path) -> str:
-    digest = hashlib.sha256(str(settings().home).encode())  # sources name paths under home
+    # Sources name paths under home, and applying prepares the online store.
+    digest = hashlib.sha256(f"{settings().home} {online_writer()}".encode())
     for file in sorted([*repository.glob("*.py"), *repository.glob("*.yaml")]):
         digest.update(file.name.encode() + file.read_bytes())
     return digest.hexdigest()
 
 
 def _configuration(repository: Path) -> RepoConfig:
-    # Feast expands ${ESTEIRA_HOME} in its YAML file from the environment.
+    # Feast expands ${ESTEIRA_HOME} and ${ESTEIRA_REDIS_URL} in its YAML files from the environment.
     os.environ["ESTEIRA_HOME"] = str(settings().home)
-    return load_repo_config(repository, repository / _CONFIGURATION)
+    os.environ["ESTEIRA_REDIS_URL"] = settings().redis_url.get_secret_value()
+    return load_repo_config(repository, repository / _CONFIGURATIONS[settings().online_store])
 
 
 @contextlib.contextmanager
 def _importable(repository: Path) -> Iterator[None]:
-    # Feast imports the repository's files as top-level modules.
+    # Feast imports the repository's files as top-level modules. Python would keep them, with the paths of this home.
     sys.path.insert(0, str(repository))
     try:
         yield
     finally:
         sys.path.remove(str(repository))
+        for file in repository.glob("*.py"):
+            sys.modules.pop(file.stem, None)

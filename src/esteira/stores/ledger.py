@@ -45,8 +45,15 @@ class Release(Proposal):
     id: int
     follows: int
     """The release before it; 0 for a use case's first."""
+    restores: int | None = None
+    """The earlier release whose content this one has, when it is a rollback."""
     recorded_at: datetime
     """When the row was written, by the wall clock."""
+
+    @property
+    def origin(self) -> int:
+        """The release that first had this content: itself, unless it is a rollback."""
+        return self.restores or self.id
 
 
 class RetrainRequest(Frozen):
@@ -79,6 +86,7 @@ _releases = sa.Table(
     sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
     sa.Column("use_case", sa.String, nullable=False),
     sa.Column("follows", sa.Integer, nullable=False),
+    sa.Column("restores", sa.Integer, nullable=True),
     sa.Column("model_version", sa.String, nullable=False),
     sa.Column("card_sha256", sa.String, nullable=False),
     sa.Column("feature_service", sa.String, nullable=False),
@@ -162,39 +170,64 @@ def release(use_case: str, release_id: int) -> Release:
     return found
 
 
-def append(proposal: Proposal, *, follows: int) -> Release:
+def append(proposal: Proposal, *, follows: int, restores: int | None = None) -> Release:
     """Make ``proposal`` live, if ``follows`` still is (0: if nothing is).
 
-    Raises LedgerMoved when another release was appended in between; nothing is written then.
+    Raises LedgerMoved when another release was appended in between, ReleaseError when it would go live before the one
+    it follows; nothing is written then.
     """
     newest = _newest(_releases.c.use_case == proposal.use_case)
     if (newest.id if newest else 0) != follows:
         raise _moved(proposal, follows)
-    row = {**proposal.model_dump(mode="python"), "follows": follows, "recorded_at": datetime.now(UTC)}
-    row["bounds"], row["evidence"] = list(proposal.bounds), dict(proposal.evidence)
+    if newest is not None and proposal.released_at < newest.released_at:
+        raise ReleaseError(
+            f"Model {proposal.model_version!r} cannot go live at {proposal.released_at.isoformat()}: release "
+            f"{newest.id} went live later, at {newest.released_at.isoformat()}. Judge it as of a later moment."
+        )
+    row = {**proposal.model_dump(mode="python"), "follows": follows, "restores": restores}
+    row |= {"bounds": list(proposal.bounds), "evidence": dict(proposal.evidence), "recorded_at": datetime.now(UTC)}
     try:
         with _connection() as connection:
-            connection.execute(sa.insert(_releases).values(**row))
+            written = connection.execute(sa.insert(_releases).values(**row)).inserted_primary_key
     except sa.exc.IntegrityError as error:
         raise _moved(proposal, follows) from error
-    return live(proposal.use_case)
+    return release(proposal.use_case, int(written[0]))  # type: ignore[index]  # an insert has a key
 
 
-def roll_back(use_case: str, *, to: int | None, actor: str, reason: str, at: datetime) -> Release:
-    """Append a release that restores an earlier deployed one whole: the named one, or the one before the live one.
+def before(current: Release) -> int:
+    """The release a rollback of ``current`` would restore; 0 when there is none.
 
-    Raises ReleaseError when there is no earlier release, UnknownName when ``to`` is none of this use case.
+    Of a rollback it is the one before what was restored, so rolling back again goes further back.
+    """
+    return current.follows if current.restores is None else release(current.use_case, current.restores).follows
+
+
+def roll_back(use_case: str, *, undoes: int, to: int | None, actor: str, reason: str, at: datetime) -> Release:
+    """Append a release that restores an earlier deployed one whole, in place of release ``undoes``.
+
+    ``to`` names it; without, it is the one before what is live.
+
+    Raises LedgerMoved when ``undoes`` is not live any more, ReleaseError when there is nothing earlier, UnknownName
+    when ``to`` is none of this use case's.
     """
     current = live(use_case)
-    target_id = current.follows if to is None else to
-    if target_id == 0:
-        raise ReleaseError(f"Release {current.id} of {use_case!r} is its first: there is nothing to roll back to.")
-    if target_id == current.id:
-        raise ReleaseError(f"Release {target_id} of {use_case!r} is live already.")
-    earlier = release(use_case, target_id)
-    kept = earlier.model_dump(exclude={"id", "follows", "recorded_at", "actor", "reason", "released_at"})
-    restored = Proposal(**kept, actor=actor, reason=f"Rolled back to release {earlier.id}: {reason}", released_at=at)
-    return append(restored, follows=current.id)
+    if current.id != undoes:
+        raise LedgerMoved(
+            f"Release {undoes} of {use_case!r} was to be rolled back, but release {current.id} is live. Nothing was "
+            "written. Look at what is live first: esteira releases list."
+        )
+    target = before(current) if to is None else to
+    if target == 0:
+        raise ReleaseError(
+            f"Release {current.id} of {use_case!r} has none before it: there is nothing to roll back to."
+        )
+    earlier = release(use_case, target)
+    if earlier.origin == current.origin:
+        raise ReleaseError(f"Release {target} of {use_case!r} is live already.")
+    kept = {name: getattr(earlier, name) for name in Proposal.model_fields}
+    kept |= {"actor": actor, "reason": f"Rolled back to release {earlier.origin}: {reason}"}
+    kept["released_at"] = max(at, current.released_at)
+    return append(Proposal(**kept), follows=current.id, restores=earlier.origin)
 
 
 def record_verdict(use_case: str, kind: str, subject: str, as_of: datetime, verdict: Mapping[str, Any]) -> bool:
@@ -243,11 +276,12 @@ def last_retrain_request(use_case: str) -> RetrainRequest | None:
 
 
 def answer_retrain(key: str, model_version: str) -> str:
-    """Note that ``model_version`` answers the request; return the version that answered it first."""
+    """Note that ``model_version`` answers the request; return the version that did so first. Raises UnknownName."""
     try:
         with _connection() as connection:
             connection.execute(sa.insert(_answers).values(key=key, model_version=model_version))
     except sa.exc.IntegrityError:
+        retrain_request(key)  # raises when there is no such request
         return answered_by(key) or model_version
     return model_version
 
@@ -303,3 +337,4 @@ def _use_write_ahead_log(connection: Any, _record: Any) -> None:
     # Readers (every service, twice a second) must never wait for a writer.
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("PRAGMA foreign_keys=ON")

@@ -71,9 +71,10 @@ class Live:
         """
         serving = self._following.require()
         now = self._now()
-        if as_of is not None and as_of > now:
-            self._read_horizon()  # in a replay the belt may have moved since the last look
+        if as_of is not None and as_of > now and settings().clock == "belt":
+            await asyncio.to_thread(self._read_horizon)  # in a replay the belt may have moved since the last look
             now = self._now()
+        horizon = self._horizon  # before the features are read: what is written meanwhile is no skew
         moment = as_of or now
         require_past(moment, now)
         columns = rows(moment)
@@ -83,7 +84,7 @@ class Live:
             )
         else:
             answers, found = answer_computed(serving, entity_ids, columns, as_of=moment, now=now)
-        await asyncio.wrap_future(self._log.write(self._records(serving, answers, columns, found, now)))
+        await asyncio.wrap_future(self._log.write(self._records(serving, answers, columns, found, now, horizon)))
         return Answers(predictions=answers)
 
     def cached(self, entity_ids: Sequence[str]) -> Answers:
@@ -117,7 +118,13 @@ class Live:
         return self._horizon
 
     def _records(
-        self, serving: Serving, answers: Sequence[Answer], columns: Rows, found: FeatureRows, now: datetime
+        self,
+        serving: Serving,
+        answers: Sequence[Answer],
+        columns: Rows,
+        found: FeatureRows,
+        now: datetime,
+        horizon: datetime | None,
     ) -> list[LoggedPrediction]:
         return [
             LoggedPrediction(
@@ -129,7 +136,7 @@ class Live:
                 entity_id=answer.entity_id,
                 as_of=answer.computed_at,
                 requested_at=now,
-                horizon=self._horizon,
+                horizon=horizon,
                 source=answer.source,
                 prediction=answer.prediction,
                 decision=answer.decision,

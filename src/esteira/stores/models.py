@@ -143,6 +143,12 @@ def load_from(path: Path, *, card_sha256: str | None = None) -> Model:
     )
 
 
+def cards(use_case: str) -> list[ModelCard]:
+    """The cards of a use case's stored models, in the order of ``versions``; only ``load`` verifies the models."""
+    folders = [_folder(use_case, version) for version in versions(use_case)]
+    return [_parse_card(folder, _read(folder, CARD)) for folder in folders]
+
+
 def versions(use_case: str) -> list[str]:
     """The stored versions of a use case's models, by the day of their ``as_of``, then as they were saved."""
     folder = settings().bentoml_path / "models" / use_case

@@ -103,8 +103,8 @@ class PredictionLog:
             return
         try:
             self._append(b"".join(lines for lines, _ in batch))
-        except OSError as error:
-            self.failure = f"{error.strerror} ({self._path.parent})"
+        except (OSError, DataError) as error:
+            self.failure = f"{getattr(error, 'strerror', None) or error} ({self._path.parent})"
             refusal = DataError(
                 f"The prediction log of {self.use_case!r} cannot be written: {self.failure}. No prediction was given, "
                 "because it could not be traced. Free space or repair the folder; the service recovers by itself."
@@ -118,13 +118,14 @@ class PredictionLog:
 
     def _append(self, lines: bytes) -> None:
         if self._size >= _SEGMENT_BYTES:
-            os.close(self._file)
-            self._open_segment()
+            full = self._file
+            self._open_segment()  # the full one stays in use when this fails
+            os.close(full)
         try:
             view = memoryview(lines)
             while view:
                 view = view[os.write(self._file, view) :]
-            os.fdatasync(self._file)
+            _sync(self._file)
         except OSError:
             os.ftruncate(self._file, self._size)  # half a batch must not precede the next one
             raise
@@ -132,20 +133,20 @@ class PredictionLog:
 
     def _open_segment(self) -> None:
         folder = segments_path(self.use_case)
-        self._path = folder / f"{self._prefix}-{uuid4().hex[:12]}{SEGMENT}"
-        unlocked = self._path.with_suffix(".new")
+        path = folder / f"{self._prefix}-{uuid4().hex[:12]}{SEGMENT}"
+        unlocked = path.with_suffix(".new")
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._file = os.open(unlocked, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND, 0o640)
-            fcntl.flock(self._file, fcntl.LOCK_EX)
-            unlocked.rename(self._path)
+            file = os.open(unlocked, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND, 0o640)
+            fcntl.flock(file, fcntl.LOCK_EX)
+            unlocked.rename(path)
             _sync_folder(folder)
         except OSError as error:
             raise DataError(
                 f"Cannot open a segment of the prediction log in {folder}: {error.strerror}. "
                 "Give the service a folder it may write to: ESTEIRA_HOME."
             ) from error
-        self._size = 0
+        self._path, self._file, self._size = path, file, 0
 
 
 def segments_path(use_case: str) -> Path:
@@ -161,6 +162,10 @@ def is_growing(segment: Path) -> bool:
         except BlockingIOError:
             return True
     return False
+
+
+# macOS has no fdatasync; fsync does more than is needed, and enough.
+_sync = getattr(os, "fdatasync", os.fsync)
 
 
 def _sync_folder(folder: Path) -> None:

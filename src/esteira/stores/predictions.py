@@ -81,12 +81,12 @@ def read_predictions(use_case: str, after: datetime | None = None, until: dateti
 
     Raises MissingData when none were ever collected.
     """
-    rows = tables.read(_table(use_case))
+    rows = tables.scan(_table(use_case))
     if after is not None:
         rows = rows.filter(pl.col("as_of") > after)
     if until is not None:
         rows = rows.filter(pl.col("as_of") <= until)
-    return rows.sort("as_of", "prediction_id")
+    return rows.sort("as_of", "prediction_id").collect()
 
 
 def write_cached(use_case: str, epoch: str, rows: pl.DataFrame) -> int:

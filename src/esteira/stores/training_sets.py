@@ -1,6 +1,7 @@
 """Training sets as written Parquet files, named by what went into them."""
 
 import hashlib
+import json
 import os
 from collections.abc import Mapping
 from datetime import datetime
@@ -11,6 +12,8 @@ import polars as pl
 from esteira.errors import MissingData
 from esteira.settings import settings
 
+_VERSIONS = "esteira.data_versions"
+
 
 def save(use_case: str, rows: pl.DataFrame, *, as_of: datetime, data_versions: Mapping[str, int]) -> Path:
     """Write a training set whole or not at all; the same inputs give the same path."""
@@ -20,11 +23,16 @@ def save(use_case: str, rows: pl.DataFrame, *, as_of: datetime, data_versions: M
     path.parent.mkdir(parents=True, exist_ok=True)
     staged = path.with_suffix(f".{os.getpid()}.tmp")
     with staged.open("wb") as file:
-        rows.write_parquet(file)
+        rows.write_parquet(file, metadata={_VERSIONS: json.dumps(dict(data_versions))})
         file.flush()
         os.fsync(file.fileno())
     staged.rename(path)
     return path
+
+
+def data_versions(path: Path) -> dict[str, int]:
+    """The versions of the tables a training set was made from."""
+    return dict(json.loads(pl.read_parquet_metadata(path)[_VERSIONS]))
 
 
 def load(path: Path) -> pl.DataFrame:

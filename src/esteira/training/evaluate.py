@@ -12,9 +12,6 @@ from esteira.training.bootstrap import REPEATS, Days, Floats, bounds, draw_days,
 
 Kind = Literal["binary", "regression"]
 
-PRIMARY: Mapping[Kind, str] = {"binary": "log_loss", "regression": "mae"}
-"""The metric by which candidates are selected and challengers judged; smaller is better."""
-
 CALIBRATION_BINS = 10
 SMALLEST_SLICE = 50
 _SURE = 1e-15  # log-loss of a sure and wrong prediction stays finite, as in scikit-learn

@@ -13,11 +13,11 @@ import pandas as pd
 import polars as pl
 from sklearn.pipeline import Pipeline
 
-from esteira.contract import EVENT, Candidate, UseCase
+from esteira.contract import EVENT, PRIMARY, Candidate, UseCase
 from esteira.errors import ModelError, NotEnoughData
 from esteira.model_card import Column, Estimate, SliceQuality
 from esteira.training.bootstrap import Floats
-from esteira.training.evaluate import PRIMARY, Kind, constant_prediction, evaluate, evaluate_slices, row_losses
+from esteira.training.evaluate import Kind, constant_prediction, evaluate, evaluate_slices, row_losses
 from esteira.training.labels import OUTCOME
 from esteira.training.leakage import require_no_leak
 from esteira.training.split import Split, split_by_time

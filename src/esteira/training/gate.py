@@ -11,7 +11,7 @@ from datetime import datetime
 import numpy as np
 import numpy.typing as npt
 
-from esteira.contract import GateLimits
+from esteira.contract import PRIMARY, GateLimits
 from esteira.errors import InputError
 from esteira.model_card import Estimate, Frozen
 from esteira.training.bootstrap import (
@@ -24,7 +24,7 @@ from esteira.training.bootstrap import (
     mean_replicates,
     number_days,
 )
-from esteira.training.evaluate import PRIMARY, Kind, row_losses
+from esteira.training.evaluate import Kind, row_losses
 from esteira.training.guardrail import SliceVerdict, judge_slices
 
 
@@ -89,8 +89,13 @@ def judge(
         )
     )
     if not all(check.passed for check in checks):
-        return _verdict(kind, checks, {}, ())
+        return _verdict(PRIMARY[kind], checks, {}, ())
     return _compare(limits, kind, y, ours, theirs, baseline, numbered, count, slices, checks, seed)
+
+
+def with_check(verdict: Verdict, check: Check) -> Verdict:
+    """The verdict when ``check``, judged elsewhere, has to be kept too."""
+    return _verdict(verdict.metric, (*verdict.checks, check), verdict.figures, verdict.slices)
 
 
 def _soundness(
@@ -195,7 +200,7 @@ def _compare(
             + ".",
         )
     )
-    return _verdict(kind, checks, figures, judged)
+    return _verdict(metric, checks, figures, judged)
 
 
 def _shown(estimate: Estimate | None, sign: str = "") -> str:
@@ -205,13 +210,13 @@ def _shown(estimate: Estimate | None, sign: str = "") -> str:
 
 
 def _verdict(
-    kind: Kind, checks: Sequence[Check], figures: Mapping[str, Estimate], slices: tuple[SliceVerdict, ...]
+    metric: str, checks: Sequence[Check], figures: Mapping[str, Estimate], slices: tuple[SliceVerdict, ...]
 ) -> Verdict:
     broken = [check.name for check in checks if not check.passed]
     answer = f"Refused: {', '.join(broken)}." if broken else f"Passed: all {len(checks)} checks."
     return Verdict(
         passed=not broken,
-        metric=PRIMARY[kind],
+        metric=metric,
         sentences=(answer, *(("" if check.passed else "FAILED: ") + check.sentence for check in checks)),
         checks=tuple(checks),
         figures=figures,

@@ -71,7 +71,14 @@ def windowed_table(
         return rolling(events(frames), keys=keys, record=("flight_id", "kind"), windows=windows)
 
     longest = max(window.width for window in windows)
-    return FeatureTable(name=name, keys=tuple(keys), reads=reads, lookback=longest + WIDEST_MOVE, compute=compute)
+    return FeatureTable(
+        name=name,
+        keys=tuple(keys),
+        reads=reads,
+        lookback=longest + WIDEST_MOVE,
+        compute=compute,
+        windows=tuple(windows),
+    )
 
 
 def hours(name: str, column: str, aggregate: Literal["mean", "sum", "count"], width: int) -> Window:

@@ -22,17 +22,32 @@ def last(name: str, column: str) -> Window:
     return Window(name, column, "last", AIRCRAFT_MEMORY)
 
 
+DEPARTED = (
+    last("aircraft_departed_at", "left_at"),
+    last("aircraft_departure_was_due_at", "due_at"),
+    last("aircraft_last_dep_delay", "dep_delay"),
+)
+LANDED = (
+    last("aircraft_arrived_at", "landed_at"),
+    last("aircraft_arrival_was_due_out_at", "due_at"),
+    last("aircraft_last_arr_delay", "arr_delay"),
+)
+REPORTED = ("temp", "spread", "humid", "wind_dir", "wind_speed", "wind_gust", "precip", "pressure", "visib")
+WEATHER = (
+    *(Window(f"weather_{name}", name, "last", timedelta(hours=1)) for name in REPORTED),
+    hours("weather_precip_sum", "precip", "sum", 3),
+    hours("weather_precip_sum", "precip", "sum", 12),
+    hours("weather_visib_mean", "visib", "mean", 3),
+    hours("weather_pressure_mean", "pressure", "mean", 6),
+)
+
+
 def aircraft_departures(frames: Frames) -> pl.DataFrame:
     """The aircraft's last leg out of New York: known when it left."""
     legs = frames["departures"].with_columns(
         unix_seconds(EVENT).alias("left_at"), unix_seconds("scheduled_departure").alias("due_at")
     )
-    windows = [
-        last("aircraft_departed_at", "left_at"),
-        last("aircraft_departure_was_due_at", "due_at"),
-        last("aircraft_last_dep_delay", "dep_delay"),
-    ]
-    return rolling(legs, keys=["tailnum"], record=["flight_id"], windows=windows)
+    return rolling(legs, keys=["tailnum"], record=["flight_id"], windows=DEPARTED)
 
 
 def aircraft_arrivals(frames: Frames) -> pl.DataFrame:
@@ -40,12 +55,7 @@ def aircraft_arrivals(frames: Frames) -> pl.DataFrame:
     legs = frames["arrivals"].with_columns(
         unix_seconds(EVENT).alias("landed_at"), unix_seconds("scheduled_departure").alias("due_at")
     )
-    windows = [
-        last("aircraft_arrived_at", "landed_at"),
-        last("aircraft_arrival_was_due_out_at", "due_at"),
-        last("aircraft_last_arr_delay", "arr_delay"),
-    ]
-    return rolling(legs, keys=["tailnum"], record=["flight_id"], windows=windows)
+    return rolling(legs, keys=["tailnum"], record=["flight_id"], windows=LANDED)
 
 
 def origin_weather(frames: Frames) -> pl.DataFrame:
@@ -54,15 +64,7 @@ def origin_weather(frames: Frames) -> pl.DataFrame:
         pl.coalesce("wind_gust", "wind_speed").alias("wind_gust"),
         (pl.col("temp") - pl.col("dewp")).alias("spread"),
     )
-    kept = ("temp", "spread", "humid", "wind_dir", "wind_speed", "wind_gust", "precip", "pressure", "visib")
-    windows = [
-        *(Window(f"weather_{name}", name, "last", timedelta(hours=1)) for name in kept),
-        hours("weather_precip_sum", "precip", "sum", 3),
-        hours("weather_precip_sum", "precip", "sum", 12),
-        hours("weather_visib_mean", "visib", "mean", 3),
-        hours("weather_pressure_mean", "pressure", "mean", 6),
-    ]
-    rows = rolling(reports, keys=["origin"], record=["origin", EVENT], windows=windows)
+    rows = rolling(reports, keys=["origin"], record=["origin", EVENT], windows=WEATHER)
     trend = (pl.col("weather_pressure") - pl.col("weather_pressure_mean_6h")).alias("weather_pressure_trend_6h")
     return rows.with_columns(trend).drop("weather_pressure_mean_6h")
 
@@ -148,6 +150,7 @@ FEATURE_TABLES = (
         reads=("departures",),
         lookback=AIRCRAFT_MEMORY + WIDEST_MOVE,
         compute=aircraft_departures,
+        windows=DEPARTED,
     ),
     FeatureTable(
         name="aircraft_arrivals",
@@ -155,6 +158,7 @@ FEATURE_TABLES = (
         reads=("arrivals",),
         lookback=AIRCRAFT_MEMORY + WIDEST_MOVE,
         compute=aircraft_arrivals,
+        windows=LANDED,
     ),
     FeatureTable(
         name="origin_weather",
@@ -162,6 +166,7 @@ FEATURE_TABLES = (
         reads=("weather",),
         lookback=timedelta(hours=13),
         compute=origin_weather,
+        windows=WEATHER,
     ),
     FeatureTable(name="plane_facts", keys=("tailnum",), reads=("planes",), lookback=timedelta(0), compute=plane_facts),
     FeatureTable(name="dest_facts", keys=("dest",), reads=("airports",), lookback=timedelta(0), compute=dest_facts),

@@ -1,0 +1,20 @@
+"""Tell everybody that a release is live: MLflow's alias follows, and an event rings."""
+
+from esteira.stores import tracking
+from esteira.stores.ledger import Release
+from flows.events import RELEASED, ring
+
+GATE = "gate"
+"""The kind under which the ledger keeps the gate's verdicts, and the actor of releases it decided."""
+
+
+def announce(release: Release) -> None:
+    """Copy the ledger's word to where people look, and ring; telling it twice does no harm."""
+    tracking.mark_alias(release.use_case, release.model_version, "champion")
+    ring(
+        RELEASED,
+        release.use_case,
+        release.released_at,
+        release=str(release.id),
+        model_version=release.model_version,
+    )
