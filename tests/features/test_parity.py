@@ -203,6 +203,15 @@ def test_several_faults_in_one_log_are_told_apart() -> None:
     }
 
 
+def test_hours_with_minutes_as_a_fraction_show_a_lost_zone_too() -> None:
+    with_minutes = pl.col("as_of").dt.hour() + pl.col("as_of").dt.minute() / 60
+    right = clean().with_columns(with_minutes.alias("scheduled_hour"))
+    logged = right.with_columns((pl.col("scheduled_hour") + 5) % 24)
+    assert set(compared(logged, right).counts) == {"time zone"}
+    slow = right.with_columns((pl.col("scheduled_hour") + 0.1) % 24)
+    assert set(compared(slow, right).counts) == {"transformation"}
+
+
 def test_stalled_hourly_data_is_late_and_not_a_lost_zone() -> None:
     logged = clean().with_columns(pl.col("wind") * 1.1, **late("weather", 1))
     assert set(compared(logged).counts) == {"late write"}

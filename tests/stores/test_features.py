@@ -9,11 +9,15 @@ from uuid import uuid4
 import polars as pl
 import pytest
 import redis
+import yaml
+from typer.testing import CliRunner
 
 from esteira import use_cases
+from esteira.cli import app
 from esteira.contract import CREATED, EVENT, FeatureTable, Frames, UseCase, utc
 from esteira.errors import FeatureError
 from esteira.features.rolling import Window
+from esteira.settings import REPOSITORY
 from esteira.stores import features, tables
 from esteira.stores.online_features import OnlineFeatures
 from esteira.use_cases.flight_delay import USE_CASE
@@ -117,12 +121,24 @@ def test_applying_a_feature_that_repeats_another_warns_and_names_the_original(
     caplog.clear()
     features.apply()
     assert not caplog.text
+    listed = CliRunner().invoke(app, ["features", "list"], env={"COLUMNS": "240"}).stdout
+    assert "Warning: Feature 'delay_lately' of view 'delays' repeats" in listed
 
 
 def test_applying_the_shipped_repository_warns_of_nothing(home: Path, caplog: pytest.LogCaptureFixture) -> None:
     features.apply()
     assert features.catalogue()
     assert "repeats" not in caplog.text
+
+
+def test_both_configurations_differ_in_the_online_store_alone() -> None:
+    shared = []
+    for file in ("feature_store.yaml", "feature_store_redis.yaml"):
+        told = yaml.safe_load((REPOSITORY / "feature_repo" / file).read_text())
+        online = told.pop("online_store")
+        assert online["type"].startswith("esteira.features.online_store.")
+        shared.append(told)
+    assert shared[0] == shared[1]
 
 
 @pytest.mark.services

@@ -195,7 +195,8 @@ def _digest(repository: Path) -> str:
 def _configuration(repository: Path) -> RepoConfig:
     # Feast expands ${ESTEIRA_HOME} and ${ESTEIRA_REDIS_URL} in its YAML files from the environment.
     os.environ["ESTEIRA_HOME"] = str(settings().home)
-    os.environ["ESTEIRA_REDIS_URL"] = settings().redis_url.get_secret_value()
+    if settings().online_store == "redis":
+        os.environ["ESTEIRA_REDIS_URL"] = settings().redis_url.get_secret_value()
     return load_repo_config(repository, repository / _CONFIGURATIONS[settings().online_store])
 
 
