@@ -260,7 +260,14 @@ def test_releases_change_under_load_without_a_failed_or_mixed_answer(served: Ser
         release = (
             belt.release(served.cards[(n + 1) % 2])
             if n % 3 < 2
-            else ledger.roll_back("flight_delay", to=None, actor="test", reason="test", at=belt.REACHED)
+            else ledger.roll_back(
+                "flight_delay",
+                undoes=ledger.live("flight_delay").id,
+                to=None,
+                actor="test",
+                reason="test",
+                at=belt.REACHED,
+            )
         )
         changes.append((time.monotonic(), release.id))
         time.sleep(1.2)

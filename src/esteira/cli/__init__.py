@@ -84,11 +84,13 @@ def skew(
             for column, count in columns.items():
                 table.add_row(cause, column, f"{count:,}")
         console.print(table)
-    console.print(f"{found.headline}, {found.rows:,} predictions.", *found.sentences, sep="\n", highlight=False)
+    console.print(
+        f"{found.headline}, {found.rows:,} predictions.", *found.sentences, sep="\n", markup=False, highlight=False
+    )
     if found.unexplained:
         raise FeatureError(
             f"Serving and training see different features: {found.headline} until {moment.isoformat()}. Expected none. "
-            "Mend the cause named above; no challenger is released meanwhile."
+            "Mend the cause named above; the gate releases nothing while the share is above its limit (mismatch)."
         )
 
 

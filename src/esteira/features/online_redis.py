@@ -162,6 +162,11 @@ def parse_connection(text: str) -> dict[str, Any]:
     }
     arguments: dict[str, Any] = {"socket_timeout": _DEADLINE, "socket_connect_timeout": _DEADLINE}
     parts = text.split(",")
+    if "://" in text or "@" in text:  # not repeated in the message: it may hold a password
+        raise InputError(
+            "The Redis connection string is a URL, which Feast does not read. "
+            "Expected host:port, then options such as ,db=0,password=…,ssl=true."
+        )
     host, colon, port = parts[0].rpartition(":")
     if not colon or not port.isdigit() or "=" in parts[0]:
         raise InputError(
