@@ -11,7 +11,7 @@ AS_OF ?= 2013-04-01
 .PHONY: help setup demo serve flow ui test test-fast check lock clean
 
 help:  ## list the tasks
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z%-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY)  ## create .venv and install exactly what requirements.lock names
 

@@ -33,7 +33,10 @@ class Skew(Frozen):
     @property
     def headline(self) -> str:
         """The finding in a few words."""
-        return f"{self.unexplained} of {self.values:,} values skewed without explanation"
+        differing = sum(sum(columns.values()) for columns in self.counts.values())
+        if not differing:
+            return f"all {self.values:,} served values equal offline"
+        return f"{differing} of {self.values:,} served values differ offline, {self.unexplained} unexplained"
 
 
 @step

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from esteira.contract import MOMENT
 from esteira.errors import InputError, WrongColumns
+from esteira.features import asof
 from esteira.features.asof import point_in_time_join
 
 START = datetime(2013, 3, 1, tzinfo=UTC)
@@ -186,6 +187,27 @@ def test_columns_nobody_asks_for_are_not_computed() -> None:
     assert found(asked(("a", 5)), features) == [1]
 
 
+def test_a_source_is_read_once_unless_more_rows_matter_than_may_be_held() -> None:
+    reads: list[int] = []
+
+    def counted(rows: pl.DataFrame) -> pl.DataFrame:
+        reads.append(rows.height)
+        return rows
+
+    entities = asked(("a", 5), ("b", 5), ("c", 5))
+    features = history(("a", 1, 1, 1), ("b", 1, 1, 2), ("c", 1, 1, 3), ("nobody", 1, 1, 4), ("a", 9, 9, 5))
+    counting = features.map_batches(counted, predicate_pushdown=False, projection_pushdown=False)
+    assert found(entities, counting) == [1, 2, 3]
+    assert len(reads) == 1
+    # more rows than may be held, but only three that matter: all are counted, those are counted, one pass
+    reads.clear()
+    assert found(entities, counting, shard_rows=3) == [1, 2, 3]
+    assert len(reads) == 2 + 1
+    reads.clear()
+    assert found(entities, counting, shard_rows=1) == [1, 2, 3]
+    assert len(reads) == 2 + 3
+
+
 # --- the oracle -------------------------------------------------------------------------------------------------------
 
 minutes = st.one_of(st.none(), st.integers(0, 8))
@@ -227,9 +249,16 @@ def oracle(
     ttl=ttls,
     knowledge_time=st.booleans(),
     shard_rows=st.sampled_from([None, 1, 5]),
+    part_rows=st.sampled_from([1, 3, 250_000]),
 )
 def test_every_row_equals_the_brute_force_answer(
-    rows: list[Any], entities: list[Any], keys: list[str], ttl: Any, knowledge_time: bool, shard_rows: Any
+    rows: list[Any],
+    entities: list[Any],
+    keys: list[str],
+    ttl: Any,
+    knowledge_time: bool,
+    shard_rows: Any,
+    part_rows: int,
 ) -> None:
     literal = [(key, other, at(event), at(created)) for key, other, event, created in rows]
     schema = {"key": pl.String, "other": pl.String, "event": MOMENT, "created": MOMENT}
@@ -239,13 +268,18 @@ def test_every_row_equals_the_brute_force_answer(
         schema={"key": pl.String, "other": pl.String, "at": MOMENT},
         orient="row",
     )
-    joined = join(frame, features.lazy(), keys=keys, ttl=ttl, knowledge_time=knowledge_time, shard_rows=shard_rows)
+    options = {"keys": keys, "ttl": ttl, "knowledge_time": knowledge_time, "shard_rows": shard_rows}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(asof, "_PART_ROWS", part_rows)
+        joined = join(frame, features.lazy(), **options)
     stored = features.to_dicts()
     assert joined.drop("value").equals(frame)
     assert joined["value"].to_list() == [oracle(row, stored, keys, ttl, knowledge_time) for row in frame.to_dicts()]
 
 
-def test_thousands_of_keys_with_late_and_repeated_arrivals_equal_the_brute_force_answer() -> None:
+def test_thousands_of_keys_with_late_and_repeated_arrivals_equal_the_brute_force_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     # Feast's own tie-break is right on a handful of keys and wrong on thousands.
     keys, rows, draw = 2000, 20_000, random.Random(2013)
     events = [draw.randrange(50) for _ in range(rows)]
@@ -266,6 +300,9 @@ def test_thousands_of_keys_with_late_and_repeated_arrivals_equal_the_brute_force
         oracle(row, by_key.get(row["key"], []), ["key"], timedelta(minutes=20), True)
         for row in entities.iter_rows(named=True)
     ]
+    assert found(entities, features.lazy(), ttl=timedelta(minutes=20)) == expected
+    assert found(entities, features.lazy(), ttl=timedelta(minutes=20), shard_rows=3000) == expected
+    monkeypatch.setattr(asof, "_PART_ROWS", 1000)
     assert found(entities, features.lazy(), ttl=timedelta(minutes=20)) == expected
     assert found(entities, features.lazy(), ttl=timedelta(minutes=20), shard_rows=3000) == expected
     assert len(set(expected)) > 1000

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from typing import Annotated
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -55,6 +56,7 @@ def flow(
     name: Annotated[str, typer.Argument(help="ingest, train, validate, precompute or monitor.")],
     use_case: UseCaseName,
     as_of: Annotated[str, typer.Option(help="The moment the run stands for, e.g. 2013-04-01 or 2013-04-01T18:00:00Z.")],
+    json: Annotated[bool, typer.Option("--json", help="Print the run's whole record.")] = False,
 ) -> None:
     """Run one flow for a use case as of a moment."""
     from esteira.cli import belt
@@ -62,8 +64,12 @@ def flow(
     use_cases.get(use_case)
     moment = utc(as_of)
     belt.use_running_server()
-    record = belt.flow(name)(use_case=use_case, as_of=moment)
-    console.print_json(record.model_dump_json())
+    with console.status(f"[cyan]{name} {use_case} as of {moment:%Y-%m-%d %H:%M} UTC …"):
+        record = belt.flow(name)(use_case=use_case, as_of=moment)
+    if json:
+        console.print_json(record.model_dump_json())
+    else:
+        console.print("\n".join(belt.told(record)), highlight=False, soft_wrap=True, markup=False)
 
 
 @app.command()
@@ -141,7 +147,13 @@ def rollback(
     at = clock.horizon(declared)
     restored = ledger.roll_back(declared.name, undoes=live.id, to=to, actor=actor, reason=reason, at=at)
     tracking.mark_alias(declared.name, restored.model_version, "champion")
-    console.print(f"Release {restored.id} is live: {restored.model_version}. {restored.reason}")
+    console.print(f"Release {restored.id} is live: {restored.model_version}. {restored.reason}", soft_wrap=True)
+    console.print(
+        "Its cached predictions are those it had when it was last live. Renew them: "
+        f"make flow FLOW=precompute USE_CASE={declared.name} AS_OF={at:%Y-%m-%dT%H:%M:%SZ}",
+        soft_wrap=True,
+        highlight=False,
+    )
 
 
 @releases_app.command("list")
@@ -149,11 +161,18 @@ def list_releases(use_case: Annotated[str | None, typer.Argument(help="Only this
     """All releases, newest first."""
     from esteira.stores import ledger
 
-    table = Table("release", "use case", "model", "live since", "by", "reason")
+    table = Table(box=SIMPLE_HEAD)
+    for name in ("", "use case", "model", "live since", "by"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("why", no_wrap=True, overflow="ellipsis")
+    live: set[str] = set()
     for each in ledger.releases(use_case and use_cases.get(use_case).name):
+        number = f"[dim]{each.id}[/]" if each.use_case in live else f"[bold green]{each.id} live[/]"
+        live.add(each.use_case)
         since = f"{each.released_at:%Y-%m-%d %H:%M}"
-        table.add_row(str(each.id), each.use_case, each.model_version, since, each.actor, each.reason)
+        table.add_row(number, each.use_case, each.model_version, since, each.actor, each.reason.split(". ")[0])
     console.print(table)
+    console.print("[dim]Everything about one: esteira releases show USE_CASE RELEASE[/]")
 
 
 @releases_app.command("show")

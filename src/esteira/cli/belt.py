@@ -2,11 +2,15 @@
 
 import importlib
 import os
+from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
+
+from pydantic import BaseModel
 
 from esteira.cli import servers
 from esteira.errors import UnknownName
-from esteira.settings import settings
+from esteira.settings import prepare_environment, settings
 
 FLOWS = ("ingest", "train", "validate", "precompute", "monitor")
 
@@ -23,7 +27,25 @@ def use_running_server() -> None:
 
     Must be called before Prefect is imported, because it reads its settings then.
     """
+    # A refusal is told once, by the command, not by Prefect's log as well.
+    prepare_environment(PREFECT_LOGGING_LEVEL="CRITICAL")
     settings().home.mkdir(parents=True, exist_ok=True)  # Prefect's own home lies in it
     api = f"http://127.0.0.1:{settings().prefect_port}/api"
     if "PREFECT_API_URL" not in os.environ and servers.answers(f"{api}/health"):
         os.environ["PREFECT_API_URL"] = api
+
+
+def told(record: BaseModel) -> list[str]:
+    """What a flow's record says, a line a fact: plain values, totals of counts, and the sentences of verdicts."""
+    lines: list[str] = []
+    for name, value in record:
+        title = name.replace("_", " ")
+        if isinstance(value, Mapping) and all(isinstance(each, int) for each in value.values()):
+            lines.append(
+                f"{title}: {sum(value.values()):,} ({', '.join(f'{n:,} {each}' for each, n in value.items())})"
+            )
+        elif sentences := value if isinstance(value, tuple) else getattr(value, "sentences", None):
+            lines += [f"{title}:", *(f"  {each}" for each in sentences if isinstance(each, str))]
+        elif value is None or isinstance(value, str | int | float | datetime):
+            lines.append(f"{title}: {value}")
+    return lines

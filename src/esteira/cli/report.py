@@ -125,7 +125,7 @@ def _facts(story: Story, *, markup: bool = True) -> list[str]:
         "Live requests": f"{story.requests:,} flights asked about, {story.cached_answers} looked up of "
         f"{story.precomputed:,} predicted ahead.",
         "Skew": f"{sum(seen.skew.values for seen in story.monitored):,} served values were computed again offline; "
-        f"{sum(seen.skew.unexplained for seen in story.monitored)} differ without explanation.",
+        f"{sum(sum(n.values()) for seen in story.monitored for n in seen.skew.counts.values())} differ.",
     }
     if story.load.seconds:
         p50, p99 = (1000 * float(np.quantile(story.load.seconds, share)) for share in (0.5, 0.99))

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from esteira.cli import servers
+from esteira.errors import EsteiraError
 from esteira.settings import settings
 from esteira.stores import bentos
 from esteira.stores.ledger import Release
@@ -12,6 +13,11 @@ from esteira.stores.ledger import Release
 @contextmanager
 def service_running(release: Release, port: int) -> Iterator[str]:
     """Serve the bento of ``release`` on ``port`` until the block ends; yield its URL once it is ready."""
+    if servers.free_port(port) != port:
+        raise EsteiraError(
+            f"Port {port} is taken, so release {release.id} cannot be served there. End what uses it, or choose "
+            "another: esteira serve … --port, or ESTEIRA_SERVICE_PORT."
+        )
     bento = bentos.build(release.use_case, release)
     url = f"http://{settings().service_host}:{port}"
     command = bentos.serve_command(str(bento.path), host=settings().service_host, port=port)

@@ -34,5 +34,8 @@ def stage(console: Console, story: Story, title: str) -> Iterator[Callable[[str]
     seconds = time.perf_counter() - started
     story.timings.append((title, seconds))
     console.print(
-        f"[green]✓[/] {title} [dim]{seconds:.1f} s[/]", *(f"\n  [dim]{each}[/]" for each in said), highlight=False
+        f"[green]✓[/] {title} [dim]{seconds:.1f} s[/]",
+        *(f"\n  [dim]{each}[/]" for each in said),
+        highlight=False,
+        sep="",
     )

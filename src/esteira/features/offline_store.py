@@ -6,7 +6,7 @@ Usable in any Feast project::
       type: esteira.features.offline_store.EsteiraOfflineStore
       knowledge_time: true        # a value counts from when it had arrived; false: from its event on, as Feast does
       naive_timestamps: refuse    # or utc: take datetimes without zone as UTC, with a warning
-      shard_rows: 10000000        # join key by key in several passes when a view has more rows than this
+      shard_rows: 10000000        # rows of a view in memory at once; when more matter, several passes read the source
 """
 
 from collections.abc import Callable, Iterable, Sequence
