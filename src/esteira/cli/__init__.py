@@ -7,8 +7,8 @@ from contextlib import ExitStack
 from typing import Annotated
 
 import typer
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from esteira import use_cases
@@ -161,18 +161,19 @@ def list_releases(use_case: Annotated[str | None, typer.Argument(help="Only this
     """All releases, newest first."""
     from esteira.stores import ledger
 
-    table = Table(box=SIMPLE_HEAD)
-    for name in ("", "use case", "model", "live since", "by"):
-        table.add_column(name, no_wrap=True)
-    table.add_column("why", no_wrap=True, overflow="ellipsis")
+    listed = ledger.releases(use_case and use_cases.get(use_case).name)
     live: set[str] = set()
-    for each in ledger.releases(use_case and use_cases.get(use_case).name):
-        number = f"[dim]{each.id}[/]" if each.use_case in live else f"[bold green]{each.id} live[/]"
+    for each in listed:
+        mark = "    " if each.use_case in live else "[bold green]live[/]"
         live.add(each.use_case)
-        since = f"{each.released_at:%Y-%m-%d %H:%M}"
-        table.add_row(number, each.use_case, each.model_version, since, each.actor, each.reason.split(". ")[0])
-    console.print(table)
-    console.print("[dim]Everything about one: esteira releases show USE_CASE RELEASE[/]")
+        console.print(
+            f"{each.id:>4} {mark} {each.use_case}  {each.model_version}  since {each.released_at:%Y-%m-%d %H:%M}  "
+            f"by {each.actor}: {escape(each.reason.split('. ')[0])}",
+            highlight=False,
+            soft_wrap=True,
+        )
+    hint = "Everything about one: esteira releases show USE_CASE RELEASE" if listed else "There is no release yet."
+    console.print(f"[dim]{hint}[/]")
 
 
 @releases_app.command("show")
