@@ -13,7 +13,8 @@ from esteira.monitoring.outcomes import join_outcomes
 from esteira.monitoring.policy import Situation, Verdict, WindowFacts, decide
 from esteira.monitoring.profile import build_profile, read_profile
 from esteira.monitoring.quality import judge_quality
-from esteira.stores import ledger, models, predictions, profiles, tables
+from esteira.stores import ledger, models, predictions, profiles, retrain_requests, tables, verdicts
+from esteira.stores.retrain_requests import RetrainRequest
 from flows.events import RETRAIN_REQUESTED, ring
 from flows.steps.announce import GATE, announce
 from flows.steps.parity import Skew
@@ -74,7 +75,7 @@ def decide_about(use_case: str, judged: int, windows: list[WindowFacts], skew: S
     release = ledger.release(use_case, judged)
     card = models.load(use_case, release.model_version, card_sha256=release.card_sha256).card
     metric = PRIMARY[declared.kind]
-    asked = ledger.last_retrain_request(use_case)
+    asked = retrain_requests.last_asked(use_case)
     situation = Situation(
         metric=metric,
         expected=card.metrics[metric],
@@ -88,7 +89,7 @@ def decide_about(use_case: str, judged: int, windows: list[WindowFacts], skew: S
     if skew.unexplained:
         action = "watch" if verdict.action == "keep" else verdict.action
         verdict = verdict.model_copy(update={"action": action, "sentences": (*verdict.sentences, *skew.sentences)})
-    ledger.record_verdict(use_case, "monitor", release.model_version, as_of, verdict.model_dump(mode="json"))
+    verdicts.record(use_case, "monitor", release.model_version, as_of, verdict.model_dump(mode="json"))
     return verdict
 
 
@@ -117,8 +118,8 @@ def act_on(use_case: str, judged: int, verdict: Verdict) -> str:
 
 def _ask_for_retrain(use_case: str, judged: int, as_of: datetime, reason: str) -> str:
     key = f"{use_case}-after-release-{judged}-{as_of:%Y%m%dT%H%M}"
-    ledger.request_retrain(ledger.RetrainRequest(key=key, use_case=use_case, as_of=as_of, reason=reason))
-    if answer := ledger.answered_by(key):
+    retrain_requests.ask(RetrainRequest(key=key, use_case=use_case, as_of=as_of, reason=reason))
+    if answer := retrain_requests.answered_by(key):
         return f"request {key} was answered by {answer} before"
     ring(RETRAIN_REQUESTED, use_case, as_of, request=key)
     return f"asked for a retrain: {key}"
@@ -143,7 +144,7 @@ def _outcomes(declared: UseCase, as_of: datetime) -> pl.DataFrame:
 
 
 def _refused_since(use_case: str, moment: datetime) -> int:
-    verdicts = [(subject, verdict) for subject, as_of, verdict in ledger.verdicts(use_case, GATE) if as_of > moment]
-    passed = [place for place, (_, verdict) in enumerate(verdicts) if verdict["passed"]]
-    since = verdicts[passed[-1] + 1 :] if passed else verdicts
+    judged = [(subject, verdict) for subject, as_of, verdict in verdicts.recorded(use_case, GATE) if as_of > moment]
+    passed = [place for place, (_, verdict) in enumerate(judged) if verdict["passed"]]
+    since = judged[passed[-1] + 1 :] if passed else judged
     return len({subject for subject, _ in since})  # a challenger that was judged again was refused once

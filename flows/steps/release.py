@@ -10,7 +10,7 @@ from esteira.errors import InputError, MissingData, ReleaseError
 from esteira.model_card import Frozen, ModelCard
 from esteira.serving.post_processing import PostProcessing
 from esteira.serving.predictor import Predictor
-from esteira.stores import bentos, features, ledger, models, tables
+from esteira.stores import bentos, features, ledger, models, tables, verdicts
 from esteira.training.card import CONSTANT
 from esteira.training.gate import Check, Verdict, judge, with_check
 from esteira.training.labels import OUTCOME, label_entities
@@ -45,7 +45,7 @@ def resolve_challenger(use_case: str, challenger: str | None, as_of: datetime) -
         raise MissingData(
             f"Use case {use_case!r} has no model to judge. Train one: make flow FLOW=train USE_CASE={use_case} AS_OF=…"
         )
-    judged = {subject for subject, _, _ in ledger.verdicts(use_case, GATE)}
+    judged = {subject for subject, _, _ in verdicts.recorded(use_case, GATE)}
     cards = [models.load(use_case, version).card for version in stored if version not in judged]
     known = [card for card in cards if card.as_of <= as_of]
     return max(known, key=lambda card: card.as_of).version if known else None
@@ -78,7 +78,7 @@ def judge_challenger(use_case: str, challenger: str, as_of: datetime) -> Judgeme
         seed=card.seed,
     )
     verdict = with_check(judged, _parity(declared, as_of)) if live else judged
-    ledger.record_verdict(use_case, GATE, challenger, as_of, verdict.model_dump(mode="json"))
+    verdicts.record(use_case, GATE, challenger, as_of, verdict.model_dump(mode="json"))
     return Judgement(verdict=verdict, against=live.id if live else 0)
 
 

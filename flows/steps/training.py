@@ -17,7 +17,7 @@ from esteira.model_card import Column
 from esteira.monitoring.drift import PREDICTION, calibrate
 from esteira.monitoring.profile import build_profile, merge, read_profile
 from esteira.settings import settings
-from esteira.stores import features, ledger, models, tables, tracking, training_sets
+from esteira.stores import features, models, retrain_requests, tables, tracking, training_sets
 from esteira.training.card import build_card
 from esteira.training.fit import Fitted, feature_frame, fit
 from esteira.training.labels import label_entities
@@ -31,7 +31,7 @@ from flows.steps.step import step
 def find_cause(use_case: str, request: str | None) -> str:
     """Why the run trains: the sentences of the monitor's request, or that nobody asked."""
     use_cases.get(use_case)
-    return ledger.retrain_request(request).reason if request else "Trained on schedule or by hand."
+    return retrain_requests.asked(request).reason if request else "Trained on schedule or by hand."
 
 
 @step
@@ -56,7 +56,7 @@ def train_challenger(use_case: str, as_of: datetime, training_set: Path, cause: 
 
     A request that was answered already is answered with the same challenger.
     """
-    if request and (answer := ledger.answered_by(request)):
+    if request and (answer := retrain_requests.answered_by(request)):
         return answer
     declared = use_cases.get(use_case)
     rows = training_sets.load(training_set)
@@ -89,7 +89,7 @@ def train_challenger(use_case: str, as_of: datetime, training_set: Path, cause: 
         tags={"training_set": training_set.name, **({"request": request} if request else {})},
     )
     stored = models.save(fitted.pipeline, card.model_copy(update={"run_id": run_id}), attachments)
-    return ledger.answer_retrain(request, stored.version) if request else stored.version
+    return retrain_requests.answer(request, stored.version) if request else stored.version
 
 
 @step

@@ -11,8 +11,9 @@ from prefect.client.orchestration import get_client
 from esteira.contract import CREATED, EVENT, utc
 from esteira.errors import InputError, MissingData, MomentOutsideData, NoRelease, UnknownName
 from esteira.monitoring.policy import Verdict
-from esteira.stores import clock, ledger, models, predictions, tables, tracking
+from esteira.stores import clock, ledger, models, predictions, retrain_requests, tables, tracking, verdicts
 from esteira.stores.live import Live
+from esteira.stores.retrain_requests import RetrainRequest
 from flows.ingest import ingest
 from flows.monitor import monitor
 from flows.precompute import precompute
@@ -61,7 +62,7 @@ def test_validate_keeps_its_verdict_and_releases_what_passed(belt: Belt) -> None
     live = ledger.live(NAME)
     assert (live.id, live.model_version, live.actor) == (belt.release, belt.challenger, "gate")
     assert live.evidence["passed"] is True
-    assert [subject for subject, _, _ in ledger.verdicts(NAME, "gate")] == [belt.challenger]
+    assert [subject for subject, _, _ in verdicts.recorded(NAME, "gate")] == [belt.challenger]
     assert "Passed" in artifact("validated")
 
 
@@ -74,7 +75,7 @@ def test_validating_the_live_model_again_does_not_release_it_again(belt: Belt) -
 def test_validate_without_a_name_leaves_alone_what_was_judged(belt: Belt) -> None:
     quiet = validate(NAME, belt.as_of)
     assert (quiet.challenger, quiet.release, quiet.verdict) == (None, None, None)
-    assert len(ledger.verdicts(NAME, "gate")) == 1
+    assert len(verdicts.recorded(NAME, "gate")) == 1
 
 
 def test_a_model_is_not_judged_before_its_own_moment(belt: Belt) -> None:
@@ -143,17 +144,17 @@ def test_a_whole_day_is_served_logged_joined_with_outcomes_and_free_of_skew(belt
     assert seen.verdict.sentences[0] in artifact("monitored")
     again = monitor(NAME, end)
     assert (again.collected, again.verdict) == (0, seen.verdict)
-    assert len(ledger.verdicts(NAME, "monitor")) == 1
+    assert len(verdicts.recorded(NAME, "monitor")) == 1
 
 
 def test_a_retrain_request_is_answered_by_one_challenger_that_names_its_cause(belt: Belt) -> None:
     as_of = belt.as_of + timedelta(days=4)
-    request = ledger.RetrainRequest(key="k", use_case=NAME, as_of=as_of, reason="Columns moved in two windows.")
-    ledger.request_retrain(request)
+    request = RetrainRequest(key="k", use_case=NAME, as_of=as_of, reason="Columns moved in two windows.")
+    retrain_requests.ask(request)
     trained = train(NAME, as_of, request="k")
     assert trained.cause == request.reason
     assert models.load(NAME, trained.challenger).card.cause == request.reason
-    assert ledger.answered_by("k") == trained.challenger
+    assert retrain_requests.answered_by("k") == trained.challenger
     assert train(NAME, as_of, request="k").challenger == trained.challenger
     validated = validate(NAME, as_of)
     assert validated.challenger == trained.challenger
@@ -213,7 +214,7 @@ def test_a_retrain_is_rung_for_once_answered(belt: Belt) -> None:
     told = steps.act_on.fn(NAME, live.id, verdict)
     assert told == steps.act_on.fn(NAME, live.id, verdict)
     key = told.removeprefix("asked for a retrain: ")
-    ledger.answer_retrain(key, belt.challenger)
+    retrain_requests.answer(key, belt.challenger)
     assert "was answered by" in steps.act_on.fn(NAME, live.id, verdict)
 
 
@@ -221,5 +222,5 @@ def test_refusals_are_counted_by_challenger_since_the_last_that_passed(belt: Bel
     moment = clock.horizon(belt.use_case)
     since = moment - timedelta(hours=1)
     for hour, (subject, passed) in enumerate([("a", True), ("b", False), ("b", False), ("c", False)]):
-        ledger.record_verdict(NAME, "gate", subject, moment + timedelta(minutes=hour), {"passed": passed})
+        verdicts.record(NAME, "gate", subject, moment + timedelta(minutes=hour), {"passed": passed})
     assert steps._refused_since(NAME, since) == 2

@@ -110,23 +110,3 @@ def test_releases_go_live_in_the_order_of_their_time(home: Path) -> None:
     first = ledger.append(proposal("m1", "2013-03-01"), follows=0)
     with pytest.raises(ReleaseError, match="cannot go live at 2013-02-01"):
         ledger.append(proposal("m2", "2013-02-01"), follows=first.id)
-
-
-def test_a_retrain_is_asked_for_once_and_answered_once(home: Path) -> None:
-    request = ledger.RetrainRequest(key="k", use_case="flight_delay", as_of=utc("2013-04-01"), reason="drift")
-    assert ledger.request_retrain(request)
-    assert not ledger.request_retrain(request)
-    assert ledger.last_retrain_request("flight_delay") == request
-    assert ledger.answered_by("k") is None
-    assert ledger.answer_retrain("k", "m2") == "m2"
-    assert ledger.answer_retrain("k", "m3") == "m2"
-    assert ledger.answered_by("k") == "m2"
-    with pytest.raises(UnknownName, match="'nobody-asked'"):
-        ledger.answer_retrain("nobody-asked", "m2")
-
-
-def test_verdicts_are_kept_in_order(home: Path) -> None:
-    ledger.record_verdict("flight_delay", "monitor", "m1", utc("2013-03-08"), {"action": "keep"})
-    ledger.record_verdict("flight_delay", "monitor", "m1", utc("2013-03-15"), {"action": "watch"})
-    assert [verdict["action"] for _, _, verdict in ledger.verdicts("flight_delay", "monitor")] == ["keep", "watch"]
-    assert ledger.verdicts("flight_delay", "gate") == []

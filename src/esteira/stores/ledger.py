@@ -2,13 +2,10 @@
 
 The newest release of a use case is what is live. Each release names the one it follows, and a use case cannot have
 two releases that follow the same one: of two writers at once, one wins and the other is told (LedgerMoved).
-Verdicts and retrain requests are kept here too, because they are the reasons behind releases.
 """
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
-from functools import lru_cache
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -16,7 +13,7 @@ from pydantic import Field
 
 from esteira.errors import LedgerMoved, NoRelease, ReleaseError, UnknownName
 from esteira.model_card import Frozen
-from esteira.settings import settings
+from esteira.stores.database import Moment, transaction
 
 
 class Proposal(Frozen):
@@ -56,29 +53,6 @@ class Release(Proposal):
         return self.restores or self.id
 
 
-class RetrainRequest(Frozen):
-    """The monitor's decision to retrain, kept until a challenger answers it; the event is only its doorbell."""
-
-    key: str
-    use_case: str
-    as_of: datetime
-    reason: str
-
-
-class _Moment(sa.types.TypeDecorator[datetime]):
-    """An aware UTC moment as whole microseconds, because SQLite would drop the time zone."""
-
-    impl = sa.BigInteger
-    cache_ok = True
-    _epoch = datetime(1970, 1, 1, tzinfo=UTC)
-
-    def process_bind_param(self, value: datetime | None, _dialect: sa.Dialect) -> int | None:
-        return None if value is None else (value - self._epoch) // timedelta(microseconds=1)
-
-    def process_result_value(self, value: int | None, _dialect: sa.Dialect) -> datetime | None:
-        return None if value is None else self._epoch + timedelta(microseconds=value)
-
-
 _metadata = sa.MetaData()
 _releases = sa.Table(
     "releases",
@@ -96,34 +70,9 @@ _releases = sa.Table(
     sa.Column("actor", sa.String, nullable=False),
     sa.Column("reason", sa.String, nullable=False),
     sa.Column("evidence", sa.JSON, nullable=False),
-    sa.Column("released_at", _Moment, nullable=False),
-    sa.Column("recorded_at", _Moment, nullable=False),
+    sa.Column("released_at", Moment, nullable=False),
+    sa.Column("recorded_at", Moment, nullable=False),
     sa.UniqueConstraint("use_case", "follows", name="one_release_follows_another"),
-)
-_verdicts = sa.Table(
-    "verdicts",
-    _metadata,
-    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
-    sa.Column("use_case", sa.String, nullable=False),
-    sa.Column("kind", sa.String, nullable=False),
-    sa.Column("subject", sa.String, nullable=False),
-    sa.Column("as_of", _Moment, nullable=False),
-    sa.Column("verdict", sa.JSON, nullable=False),
-    sa.UniqueConstraint("use_case", "kind", "subject", "as_of", name="one_verdict_at_a_moment"),
-)
-_requests = sa.Table(
-    "retrain_requests",
-    _metadata,
-    sa.Column("key", sa.String, primary_key=True),
-    sa.Column("use_case", sa.String, nullable=False),
-    sa.Column("as_of", _Moment, nullable=False),
-    sa.Column("reason", sa.String, nullable=False),
-)
-_answers = sa.Table(
-    "retrain_answers",
-    _metadata,
-    sa.Column("key", sa.String, sa.ForeignKey("retrain_requests.key"), primary_key=True),
-    sa.Column("model_version", sa.String, nullable=False),
 )
 
 
@@ -156,7 +105,7 @@ def releases(use_case: str | None = None) -> list[Release]:
     query = sa.select(_releases).order_by(_releases.c.id.desc())
     if use_case is not None:
         query = query.where(_releases.c.use_case == use_case)
-    with _connection() as connection:
+    with transaction(_metadata) as connection:
         return [_release(row) for row in connection.execute(query)]
 
 
@@ -187,7 +136,7 @@ def append(proposal: Proposal, *, follows: int, restores: int | None = None) -> 
     row = {**proposal.model_dump(mode="python"), "follows": follows, "restores": restores}
     row |= {"bounds": list(proposal.bounds), "evidence": dict(proposal.evidence), "recorded_at": datetime.now(UTC)}
     try:
-        with _connection() as connection:
+        with transaction(_metadata) as connection:
             written = connection.execute(sa.insert(_releases).values(**row)).inserted_primary_key
     except sa.exc.IntegrityError as error:
         raise _moved(proposal, follows) from error
@@ -230,71 +179,8 @@ def roll_back(use_case: str, *, undoes: int, to: int | None, actor: str, reason:
     return append(Proposal(**kept), follows=current.id, restores=earlier.origin)
 
 
-def record_verdict(use_case: str, kind: str, subject: str, as_of: datetime, verdict: Mapping[str, Any]) -> bool:
-    """Keep a verdict of ``kind`` (gate, monitor) about ``subject``, whole; False when one of this moment is kept."""
-    row = {"use_case": use_case, "kind": kind, "subject": subject, "as_of": as_of, "verdict": dict(verdict)}
-    try:
-        with _connection() as connection:
-            connection.execute(sa.insert(_verdicts).values(**row))
-    except sa.exc.IntegrityError:
-        return False
-    return True
-
-
-def verdicts(use_case: str, kind: str) -> list[tuple[str, datetime, dict[str, Any]]]:
-    """All verdicts of ``kind``, oldest first, as (subject, as_of, verdict)."""
-    query = sa.select(_verdicts).where(_verdicts.c.use_case == use_case, _verdicts.c.kind == kind)
-    with _connection() as connection:
-        return [(row.subject, row.as_of, row.verdict) for row in connection.execute(query.order_by(_verdicts.c.id))]
-
-
-def request_retrain(request: RetrainRequest) -> bool:
-    """Keep a retrain request; False when one of the same key is kept already, so it is asked for once."""
-    try:
-        with _connection() as connection:
-            connection.execute(sa.insert(_requests).values(**request.model_dump(mode="python")))
-    except sa.exc.IntegrityError:
-        return False
-    return True
-
-
-def retrain_request(key: str) -> RetrainRequest:
-    """The retrain request of this key. Raises UnknownName."""
-    with _connection() as connection:
-        row = connection.execute(sa.select(_requests).where(_requests.c.key == key)).one_or_none()
-    if row is None:
-        raise UnknownName(f"No retrain request has the key {key!r}. The monitor flow records them before it asks.")
-    return RetrainRequest(**row._mapping)
-
-
-def last_retrain_request(use_case: str) -> RetrainRequest | None:
-    """The newest retrain request of a use case, if it ever asked."""
-    query = sa.select(_requests).where(_requests.c.use_case == use_case).order_by(_requests.c.as_of.desc()).limit(1)
-    with _connection() as connection:
-        row = connection.execute(query).one_or_none()
-    return None if row is None else RetrainRequest(**row._mapping)
-
-
-def answer_retrain(key: str, model_version: str) -> str:
-    """Note that ``model_version`` answers the request; return the version that did so first. Raises UnknownName."""
-    try:
-        with _connection() as connection:
-            connection.execute(sa.insert(_answers).values(key=key, model_version=model_version))
-    except sa.exc.IntegrityError:
-        retrain_request(key)  # raises when there is no such request
-        return answered_by(key) or model_version
-    return model_version
-
-
-def answered_by(key: str) -> str | None:
-    """The challenger that answered the request, or None while it is open."""
-    with _connection() as connection:
-        row = connection.execute(sa.select(_answers).where(_answers.c.key == key)).one_or_none()
-    return None if row is None else str(row.model_version)
-
-
 def _newest(condition: sa.ColumnElement[bool]) -> Release | None:
-    with _connection() as connection:
+    with transaction(_metadata) as connection:
         row = connection.execute(
             sa.select(_releases).where(condition).order_by(_releases.c.id.desc()).limit(1)
         ).one_or_none()
@@ -311,30 +197,3 @@ def _moved(proposal: Proposal, follows: int) -> LedgerMoved:
         f"Model {proposal.model_version!r} was judged against release {follows} of {proposal.use_case!r}, but "
         f"release {newest.id if newest else 0} is live now. Nothing was written. Judge it again against what is live."
     )
-
-
-@contextmanager
-def _connection() -> Iterator[sa.Connection]:
-    with _engine(settings().ledger).begin() as connection:
-        yield connection
-
-
-@lru_cache(maxsize=4)
-def _engine(url: str) -> sa.Engine:
-    if url.startswith("sqlite"):
-        settings().home.mkdir(parents=True, exist_ok=True)
-        engine = sa.create_engine(url, connect_args={"timeout": 30})
-        sa.event.listen(engine, "connect", _use_write_ahead_log)
-    else:
-        engine = sa.create_engine(url, pool_pre_ping=True)
-    with engine.begin() as connection:
-        for table in _metadata.sorted_tables:  # IF NOT EXISTS: several processes may meet a new ledger at once
-            connection.execute(sa.schema.CreateTable(table, if_not_exists=True))
-    return engine
-
-
-def _use_write_ahead_log(connection: Any, _record: Any) -> None:
-    # Readers (every service, twice a second) must never wait for a writer.
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=FULL")
-    connection.execute("PRAGMA foreign_keys=ON")
