@@ -109,6 +109,7 @@ def release_challenger(use_case: str, challenger: str, judgement: Judgement, as_
             # What was judged is what is served: the card's rules, whatever the declaration says by now.
             threshold=model.card.threshold,
             bounds=model.card.bounds,
+            rules=model.card.rules,
             actor=GATE,
             reason=f"{verdict.sentences[0]} {model.card.cause}",
             evidence=verdict.model_dump(mode="json"),
@@ -122,8 +123,7 @@ def release_challenger(use_case: str, challenger: str, judgement: Judgement, as_
 
 def _as_served(release: ledger.Release) -> Predictor:
     model = models.load(release.use_case, release.model_version, card_sha256=release.card_sha256)
-    rules = PostProcessing(kind=model.card.kind, threshold=release.threshold, bounds=release.bounds)
-    return Predictor(model.card, model.pipeline, rules)
+    return Predictor(model.card, model.pipeline, PostProcessing.of(model.card.kind, release))
 
 
 def _parity(declared: UseCase, as_of: datetime) -> Check:
@@ -151,5 +151,6 @@ def _score(predictor: Predictor, rows: pl.DataFrame, declared: UseCase) -> list[
     if any(name not in rows.columns for name in wanted):
         entities = rows.select(*declared.entity_keys, declared.entity_id, *declared.request_inputs, EVENT)
         rows = features.build_training_set(predictor.card.feature_service, entities)
-    scores: list[float] = predictor.predict(rows.select(wanted).to_dict(as_series=False)).tolist()
+    given = rows.select({*declared.entity_keys, *declared.request_inputs} & set(rows.columns)).to_dict(as_series=False)
+    scores: list[float] = predictor.predict(rows.select(wanted).to_dict(as_series=False), given).tolist()
     return scores

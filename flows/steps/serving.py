@@ -35,7 +35,7 @@ def precompute_predictions(use_case: str, as_of: datetime) -> Precomputed:
     ahead = upcoming(declared, declared.build_entities(tables.read_known(declared.entity_reads, as_of)), as_of=as_of)
     joined = features.build_training_set(release.feature_service, ahead)
     times = features.join_times(release.feature_service, ahead)
-    rules = PostProcessing(kind=model.card.kind, threshold=release.threshold, bounds=release.bounds)
+    rules = PostProcessing.of(model.card.kind, release)
     columns = [column.name for column in model.card.columns]
     values = joined.select(columns).to_dict(as_series=False)
     predicted = Predictor(model.card, model.pipeline, rules).predict(values).tolist() if joined.height else []

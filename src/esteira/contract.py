@@ -16,6 +16,7 @@ import polars as pl
 from sklearn.pipeline import Pipeline
 
 from esteira.errors import InputError
+from esteira.rules import Rules
 
 EVENT = "event_timestamp"
 CREATED = "created_timestamp"
@@ -163,6 +164,40 @@ class MonitorLimits:
     """An outcome is expected this long after the prediction; younger predictions are not judged."""
 
 
+Otherwise = Literal["answer", "default", "cached", "refuse"]
+"""What a service does without something it wanted. ``answer``: predict all the same, with the value missing, as the
+model learned to. ``default``: give the constant prediction of the release's model card. ``cached``: give the live
+release's prediction made ahead, however soon it is due, or refuse. ``refuse``: answer 503 and say why."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Freshness:
+    """How old the row of a feature view may be for an answer, and what happens when it is older or absent."""
+
+    view: str
+    oldest: timedelta | None = None
+    """None: any age within the view's ttl; past that it is absent."""
+    otherwise: Otherwise
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServingPolicy:
+    """Where answers come from, and what is done when what they are made of is missing or stale.
+
+    A request without ``as_of`` is answered with the prediction made ahead while that is younger than ``cached_for``
+    and the entity is due more than ``compute_within`` after now; else it is computed.
+    """
+
+    due: str | None = None
+    """The request input, in unix seconds, that says when the predicted event begins; None: entities have no such."""
+    compute_within: timedelta = timedelta()
+    cached_for: timedelta = timedelta(hours=24)
+    """Older predictions made ahead are never given."""
+    freshness: tuple[Freshness, ...] = ()
+    unreachable: Otherwise = "cached"
+    """When the online store does not answer in time."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class UseCase:
     """One prediction problem: what is predicted, from which features, judged by which rules."""
@@ -203,6 +238,9 @@ class UseCase:
     """Binary: probability from which the decision is yes. Regression: unused."""
     bounds: tuple[float, float]
     """Predictions outside are clipped by post-processing."""
+    rules: Rules = ()
+    """Further post-processing, in this order."""
+    serving: ServingPolicy = ServingPolicy()
     gate: GateLimits
     monitor: MonitorLimits
 

@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from esteira.rules import Rules
+
 
 class Frozen(BaseModel):
     """A record that is checked when made and never changed."""
@@ -69,6 +71,8 @@ class ModelCard(Frozen):
     """Share of the model's total gain per column; they add up to 1."""
     threshold: float
     bounds: tuple[float, float]
+    rules: Rules = ()
+    """What else happens to a prediction before anybody sees it; the gate judged the model with it."""
     data_versions: Mapping[str, int]
     code_commit: str
     lock_sha256: str

@@ -26,9 +26,7 @@ class Predictor:
         Raises ModelError when a binary model does not tell 0 from 1, so swapped classes are found before any request.
         """
         self.card = card
-        self.post_processing = post_processing or PostProcessing(
-            kind=card.kind, threshold=card.threshold, bounds=card.bounds
-        )
+        self.post_processing = post_processing or PostProcessing.of(card.kind, card)
         self._names = tuple(column.name for column in card.columns)
         self._known = {name: frozenset(values) for name, values in card.entity_values.items()}
         first, *middle, (_, self._estimator) = pipeline.steps
@@ -55,8 +53,16 @@ class Predictor:
                         f"The model card of {self.card.version} lists them under entity_values."
                     )
 
-    def predict(self, values: Columns) -> NDArray[np.float64]:
-        """Predictions (n) for n values of every column on the card: P(yes), or the estimate in the outcome's unit.
+    def predict(self, values: Columns, given: Columns | None = None) -> NDArray[np.float64]:
+        """Predictions (n) for n values of every column on the card, as they are served: after the value rules.
+
+        ``given`` has the n entity keys and request inputs, at least those which the rules' conditions name.
+        Raises as ``output`` and ``PostProcessing.adjust`` do.
+        """
+        return self.post_processing.adjust(self.output(values), given or {})
+
+    def output(self, values: Columns) -> NDArray[np.float64]:
+        """What the model itself says of n values of every column: P(yes), or the estimate in the outcome's unit.
 
         Raises ModelError when a column is absent, or the model's output is no number or no probability.
         """
@@ -80,7 +86,7 @@ class Predictor:
                 f"Model {self.card.version!r} produced {_worst(raw)!r}. Expected "
                 f"{'a probability' if self.card.kind == 'binary' else 'a finite number'}. Roll back: esteira rollback."
             )
-        return self.post_processing.clip(raw)
+        return raw
 
 
 def _worst(raw: NDArray[np.float64]) -> float:

@@ -13,6 +13,7 @@ from pydantic import Field
 
 from esteira.errors import LedgerMoved, NoRelease, ReleaseError, UnknownName
 from esteira.model_card import Frozen
+from esteira.rules import Rules
 from esteira.stores.database import Moment, transaction
 
 
@@ -28,6 +29,8 @@ class Proposal(Frozen):
     """Under this name its cached predictions are kept; restored together with the release."""
     threshold: float
     bounds: tuple[float, float]
+    rules: Rules = ()
+    """Its post-processing beyond threshold and bounds."""
     actor: str
     reason: str
     evidence: Mapping[str, Any] = Field(default_factory=dict)
@@ -67,6 +70,7 @@ _releases = sa.Table(
     sa.Column("epoch", sa.String, nullable=False),
     sa.Column("threshold", sa.Float, nullable=False),
     sa.Column("bounds", sa.JSON, nullable=False),
+    sa.Column("rules", sa.JSON, nullable=False),
     sa.Column("actor", sa.String, nullable=False),
     sa.Column("reason", sa.String, nullable=False),
     sa.Column("evidence", sa.JSON, nullable=False),
@@ -134,7 +138,8 @@ def append(proposal: Proposal, *, follows: int, restores: int | None = None) -> 
             f"{newest.id} went live later, at {newest.released_at.isoformat()}. Judge it as of a later moment."
         )
     row = {**proposal.model_dump(mode="python"), "follows": follows, "restores": restores}
-    row |= {"bounds": list(proposal.bounds), "evidence": dict(proposal.evidence), "recorded_at": datetime.now(UTC)}
+    row |= {"bounds": list(proposal.bounds), "rules": [each.model_dump(mode="json") for each in proposal.rules]}
+    row |= {"evidence": dict(proposal.evidence), "recorded_at": datetime.now(UTC)}
     try:
         with transaction(_metadata) as connection:
             written = connection.execute(sa.insert(_releases).values(**row)).inserted_primary_key

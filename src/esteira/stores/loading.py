@@ -27,12 +27,11 @@ def load(
         if packed.is_dir()
         else models.load(use_case, release.model_version, card_sha256=release.card_sha256)
     )
-    rules = PostProcessing(kind=model.card.kind, threshold=release.threshold, bounds=release.bounds)
     store = features.open_store()
     store.refresh_registry()  # it is cached for a minute, and this release may bring a new feature service
     serving = Serving(
         release=release,
-        predictor=Predictor(model.card, model.pipeline, rules),
+        predictor=Predictor(model.card, model.pipeline, PostProcessing.of(model.card.kind, release)),
         features=OnlineFeatures(store, release.feature_service),
     )
     serving.predictor.predict(serving.features.read(probe(moment), moment).values)

@@ -52,6 +52,7 @@ def build_card(
         importances=fitted.importances,
         threshold=use_case.threshold,
         bounds=use_case.bounds,
+        rules=use_case.rules,
         data_versions=data_versions,
         code_commit=code_commit,
         lock_sha256=lock_sha256,

@@ -2,7 +2,8 @@
 
 from datetime import timedelta
 
-from esteira.contract import GateLimits, MonitorLimits, UseCase
+from esteira.contract import GateLimits, MonitorLimits, ServingPolicy, UseCase
+from esteira.rules import Bands
 from esteira.use_cases.flight_delay.entities import allowed_values, upcoming_flights
 from esteira.use_cases.flight_delay.labels import arrived_late
 from esteira.use_cases.flight_delay.model import CANDIDATES
@@ -35,6 +36,22 @@ USE_CASE = UseCase(
     threshold=0.5,
     # Nothing about a flight is certain two hours ahead, and one wrong certainty would cost log-loss without limit.
     bounds=(0.001, 0.999),
+    rules=(
+        Bands(
+            name="outlook",
+            reason="Travellers read words; a fifth of New York's flights are late, and half is more likely than not.",
+            bands=((0.0, "probably on time"), (0.2, "at risk"), (0.5, "probably late")),
+        ),
+    ),
+    serving=ServingPolicy(
+        due="scheduled_departure",
+        # The evening's batch knows nothing of the day's delays, which decide in the last hours.
+        compute_within=timedelta(hours=6),
+        cached_for=timedelta(hours=30),
+        # No Freshness is asked for: at night nothing departs, weather stations fall silent, and the model learned from
+        # such rows; what was missing stands in the answer.
+        unreachable="cached",
+    ),
     gate=GateLimits(margin=0.005, baseline_gain=0.05, slice_margin=0.03, minimum_rows=2_000),
     monitor=MonitorLimits(minimum_rows=300, outcome_maturity=timedelta(days=2)),
 )
