@@ -7,7 +7,7 @@ import polars as pl
 from esteira import use_cases
 from esteira.contract import PRIMARY, UseCase
 from esteira.errors import MissingData
-from esteira.model_card import Column, ModelCard
+from esteira.model_card import REFERENCE, THRESHOLDS, Column, ModelCard
 from esteira.monitoring.drift import PREDICTION, Drift, Thresholds, measure
 from esteira.monitoring.outcomes import join_outcomes
 from esteira.monitoring.policy import Situation, Verdict, WindowFacts, decide
@@ -19,10 +19,6 @@ from flows.events import RETRAIN_REQUESTED, ring
 from flows.steps.announce import GATE, announce
 from flows.steps.parity import Skew
 from flows.steps.step import step
-
-REFERENCE = "reference.bin"
-THRESHOLDS = "thresholds.json"
-"""Attachments of a model: the profile of what it was trained on, and how far a window may lie from it."""
 
 
 @step

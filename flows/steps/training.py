@@ -1,8 +1,5 @@
 """Steps that turn labelled entities into a stored challenger."""
 
-import hashlib
-import shutil
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -13,17 +10,18 @@ import polars as pl
 from esteira import use_cases
 from esteira.contract import CREATED, EVENT, UseCase
 from esteira.features.availability import require_available
-from esteira.model_card import Column
+from esteira.model_card import GOLDEN, REFERENCE, THRESHOLDS, Column, ModelCard
 from esteira.monitoring.drift import PREDICTION, calibrate
 from esteira.monitoring.profile import build_profile, merge, read_profile
 from esteira.settings import settings
-from esteira.stores import features, models, retrain_requests, tables, tracking, training_sets
+from esteira.stores import code, features, ledger, models, retrain_requests, tables, tracking, training_sets
+from esteira.training import golden
 from esteira.training.card import build_card
 from esteira.training.fit import Fitted, feature_frame, fit
 from esteira.training.labels import label_entities
 from esteira.training.plots import draw
+from esteira.training.recipe import Recipe, resolve
 from flows.events import CHALLENGER_TRAINED, ring
-from flows.steps.monitoring import REFERENCE, THRESHOLDS
 from flows.steps.step import step
 
 
@@ -51,7 +49,14 @@ def build_training_set(use_case: str, as_of: datetime) -> Path:
 
 
 @step
-def train_challenger(use_case: str, as_of: datetime, training_set: Path, cause: str, request: str | None) -> str:
+def train_challenger(
+    use_case: str,
+    as_of: datetime,
+    training_set: Path,
+    cause: str,
+    request: str | None = None,
+    recipe: Recipe | None = None,
+) -> str:
     """Fit, select and measure a challenger, record the run, store the model; return its version.
 
     A request that was answered already is answered with the same challenger.
@@ -62,32 +67,39 @@ def train_challenger(use_case: str, as_of: datetime, training_set: Path, cause: 
     rows = training_sets.load(training_set)
     columns = features.service_columns(declared.feature_service)
     current = settings()
-    with tracking.cost() as cost, _failure_listed(use_case, as_of):
-        fitted = fit(
-            declared, rows, columns, as_of=as_of, seed=current.seed, threads=current.threads, device=current.device,
-            feature_times=[name for name in rows.columns if name.endswith((f"__{EVENT}", f"__{CREATED}"))],
+    times = [name for name in rows.columns if name.endswith((f"__{EVENT}", f"__{CREATED}"))]
+    with _failure_listed(use_case, as_of):
+        with tracking.cost() as cost:
+            entrants = resolve(declared, recipe or Recipe(), _approved(use_case))
+            fitted = fit(
+                declared, rows, columns, as_of=as_of, seed=current.seed, threads=current.threads,
+                device=current.device, feature_times=times, entrants=entrants,
+            )  # fmt: skip
+            attachments = {
+                **_reference(declared, fitted, rows, columns),
+                GOLDEN: golden.pick(fitted.holdout, fitted.predictions, columns),
+                **draw(declared, fitted),
+            }
+        card = build_card(
+            declared, fitted, columns,
+            version=models.name_version(fitted.pipeline, as_of),
+            as_of=as_of,
+            entity_values=declared.entity_values(tables.read_known(declared.entity_reads, as_of)),
+            data_versions=training_sets.data_versions(training_set),
+            training_set_sha256=training_sets.digest(rows),
+            code_commit=code.commit(),
+            code_sha256=code.digest(),
+            lock_sha256=code.lock_digest(),
+            environment=tracking.environment(),
+            hardware=tracking.hardware(current.device),
+            cost=vars(cost),
+            **vars(models.measure(fitted.pipeline, feature_frame(fitted.holdout, columns))),
+            seed=current.seed,
+            cause=cause,
+            run_id="",
         )  # fmt: skip
-        attachments = _reference(declared, fitted, rows, columns)
-    raw = tables.read_known(declared.entity_reads, as_of)
-    card = build_card(
-        declared, fitted, columns,
-        version=models.name_version(fitted.pipeline, as_of),
-        as_of=as_of,
-        entity_values=declared.entity_values(raw),
-        data_versions=training_sets.data_versions(training_set),
-        code_commit=_code_commit(),
-        lock_sha256=hashlib.sha256((current.repository / "requirements.lock").read_bytes()).hexdigest(),
-        seed=current.seed,
-        cause=cause,
-        run_id="",
-    )  # fmt: skip
-    run_id = tracking.record_run(
-        card,
-        cost=cost,
-        metrics=models.measure(fitted.pipeline, feature_frame(fitted.holdout, columns)),
-        artifacts={**attachments, **draw(declared, fitted)},
-        tags={"training_set": training_set.name, **({"request": request} if request else {})},
-    )
+    tags = {"training_set": training_set.name, **({"request": request} if request else {})}
+    run_id = tracking.record_run(card, artifacts=attachments, tags=tags)
     stored = models.save(fitted.pipeline, card.model_copy(update={"run_id": run_id}), attachments)
     return retrain_requests.answer(request, stored.version) if request else stored.version
 
@@ -151,16 +163,8 @@ def _data_versions(declared: UseCase) -> dict[str, int]:
     return tables.versions(sorted(read))
 
 
-def _code_commit() -> str:
-    """The checkout's commit, marked when files differ from it; without git or a checkout, the digest of the code."""
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=40"]
-    if shutil.which("git"):
-        described = subprocess.run(
-            command, cwd=settings().repository, capture_output=True, text=True, check=False
-        ).stdout.strip()
-        if described:
-            return described
-    digest = hashlib.sha256()
-    for file in sorted((settings().repository / "src").rglob("*.py")):
-        digest.update(file.read_bytes())
-    return f"no-commit-{digest.hexdigest()}"
+def _approved(use_case: str) -> ModelCard | None:
+    if not ledger.is_released(use_case):
+        return None
+    live = ledger.live(use_case)
+    return models.load(use_case, live.model_version, card_sha256=live.card_sha256).card

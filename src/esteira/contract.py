@@ -243,6 +243,9 @@ class UseCase:
     serving: ServingPolicy = ServingPolicy()
     gate: GateLimits
     monitor: MonitorLimits
+    limits: tuple[str, ...] = ()
+    """Sentences for the model card: what a model must not be used for, what it was never shown. A model without them
+    is not released."""
 
 
 @dataclass(frozen=True)

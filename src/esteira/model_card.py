@@ -1,6 +1,6 @@
 """The facts that travel with a trained model: what it expects, where it came from, how good it was found to be."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any, Literal
 
@@ -81,5 +81,44 @@ class ModelCard(Frozen):
     """Why it was trained: a schedule, a person, or the retrain request's sentences."""
     run_id: str
     """The tracking run."""
+    limits: tuple[str, ...] = ()
+    """What the model must not be used for, or was never shown."""
+    declared_parameters: Mapping[str, Any] = Field(default_factory=dict)
+    """The candidate's parameters as the use case declared them then; ``parameters`` may have been tuned or given."""
+    parameters_source: str = ""
+    """Where ``parameters`` are from, in a sentence."""
+    training_set_sha256: str = ""
+    """Digest of the training set's columns and values."""
+    code_sha256: str = ""
+    """Digest of the code itself, which also tells apart two states of a checkout with uncommitted changes."""
+    environment: Mapping[str, str] = Field(default_factory=dict)
+    """The interpreter and the libraries that make a model, with their versions."""
+    hardware: str = ""
+    cost: Mapping[str, float] = Field(default_factory=dict)
+    """What training took: wall_seconds, cpu_seconds, peak_memory_mb."""
+    size_bytes: int = 0
+    """The model's own files together."""
+    one_row_ms: float = 0.0
+    """Median time to encode and score one row, loaded, on one thread."""
+    one_row_ms_p99: float = 0.0
     files: Mapping[str, str] = Field(default_factory=dict)
     """File name -> SHA-256 of every file stored with the model but this card."""
+
+
+REQUIRED_FIELDS = (
+    "purpose", "owner", "limits", "candidate", "parameters_source", "selection", "feature_service", "columns",
+    "training_rows", "metrics", "baseline", "importances", "data_versions", "training_set_sha256", "code_commit",
+    "code_sha256", "lock_sha256", "environment", "hardware", "cost", "size_bytes", "one_row_ms", "cause",
+)  # fmt: skip
+"""What must stand on a card before its run counts as recorded, and before its model can be released."""
+REFERENCE, THRESHOLDS, GOLDEN = "reference.bin", "thresholds.json", "golden.json"
+"""Attachments: the profile of what a model learned from, how far a window may lie from it, and a few answered rows."""
+CALIBRATION, IMPORTANCES = "calibration.png", "importances.png"
+REQUIRED_FILES = (REFERENCE, THRESHOLDS, GOLDEN, CALIBRATION, IMPORTANCES)
+"""What must be attached to a model, likewise."""
+
+
+def missing_records(card: ModelCard, files: Collection[str]) -> list[str]:
+    """The required fields that are empty on ``card``, in words, and the required files that are not among ``files``."""
+    empty = [name.replace("_", " ").replace("sha256", "SHA-256") for name in REQUIRED_FIELDS if not getattr(card, name)]
+    return empty + [name for name in REQUIRED_FILES if name not in files]

@@ -204,8 +204,8 @@ def test_an_unknown_version_is_told_what_exists() -> None:
 def test_a_model_is_measured_as_it_will_be_served() -> None:
     for kind in ("xgboost", "logistic", "regression"):
         found = models.measure(fitted(kind), frame())
-        assert 0 < found["size_mb"] < 0.1
-        assert 0 < found["one_row_ms_median"] <= found["one_row_ms_p99"]
+        assert 0 < found.size_bytes < 100_000
+        assert 0 < found.one_row_ms <= found.one_row_ms_p99
 
 
 def test_a_pipeline_with_a_function_inside_is_refused_when_saved() -> None:

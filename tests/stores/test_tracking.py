@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from esteira.errors import ModelError, UnknownName
-from esteira.model_card import Column, Estimate, ModelCard, SliceQuality
+from esteira.model_card import REQUIRED_FILES, Column, Estimate, ModelCard, SliceQuality
 from esteira.settings import settings
 from esteira.stores import tracking
 
@@ -20,7 +20,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:The .*noload.* loader strategy:sqlalchemy.exc.SADeprecationWarning"),
 ]
 
-COST = tracking.Cost(wall_seconds=12.5, cpu_seconds=20.0, peak_memory_mb=900.0)
 AUC = Estimate(value=0.75, low=0.73, high=0.77, rows=5000)
 
 
@@ -46,20 +45,24 @@ def card_of(**changed: Any) -> ModelCard:
     moment = datetime(2013, 3, 1, tzinfo=UTC)
     known: dict[str, Any] = {
         "use_case": "flight_delay", "version": "2013-03-01-a", "kind": "binary", "purpose": "Test", "owner": "tests",
-        "candidate": "trees", "parameters": {"max_depth": 3}, "selection": (), "feature_service": "flight_delay_v1",
+        "candidate": "trees", "parameters": {"max_depth": 3}, "selection": ("One.",),
+        "feature_service": "flight_delay_v1",
         "columns": (Column(name="delay", type="number", view="history"),), "entity_values": {}, "as_of": moment,
         "trained_from": moment, "trained_until": moment, "training_rows": 200, "holdout_from": moment,
         "holdout_until": moment, "metrics": {"auc": AUC}, "baseline": {"log_loss": 0.5},
         "slices": (SliceQuality(slice="dest=St. John's (é)", metrics={"auc": AUC}),), "importances": {"delay": 1.0},
         "threshold": 0.5, "bounds": (0.0, 1.0), "data_versions": {"arrivals": 3}, "code_commit": "abc",
-        "lock_sha256": "def", "seed": 1, "cause": "A test.", "run_id": "",
+        "lock_sha256": "def", "seed": 1, "cause": "A test.", "run_id": "", "limits": ("Tests only.",),
+        "parameters_source": "Declared.", "training_set_sha256": "0a", "code_sha256": "0b",
+        "environment": {"python": "3.11"}, "hardware": "2 CPUs", "size_bytes": 1500, "one_row_ms": 0.2,
+        "cost": {"wall_seconds": 12.5, "cpu_seconds": 20.0, "peak_memory_mb": 900.0},
     }  # fmt: skip
     return ModelCard(**{**known, **changed})
 
 
-def record(*, cost: tracking.Cost = COST, tags: dict[str, str] | None = None, **changed: Any) -> str:
-    extra = {"metrics": {"size_mb": 1.5}, "artifacts": {"curve.png": b"png"}}
-    return tracking.record_run(card_of(**changed), cost=cost, tags=tags or {}, **extra)  # type: ignore[arg-type]
+def record(*, without: str = "", tags: dict[str, str] | None = None, **changed: Any) -> str:
+    artifacts = {name: b"png" for name in REQUIRED_FILES if name != without}
+    return tracking.record_run(card_of(**changed), artifacts=artifacts, tags=tags or {})
 
 
 def test_a_run_is_listed_with_everything_its_card_says() -> None:
@@ -68,15 +71,16 @@ def test_a_run_is_listed_with_everything_its_card_says() -> None:
     assert (row["run_id"], row["status"]) == (run_id, "FINISHED")
     expected = {
         "metrics.auc": 0.75, "metrics.auc_low": 0.73, "metrics.baseline/log_loss": 0.5, "metrics.importance/delay": 1.0,
-        "metrics.cost/wall_seconds": 12.5, "metrics.size_mb": 1.5, "parameters.max_depth": "3", "parameters.seed": "1",
+        "metrics.cost/wall_seconds": 12.5, "metrics.size_bytes": 1500.0,
+        "parameters.max_depth": "3", "parameters.seed": "1",
         "tags.data_version/arrivals": "3", "tags.code_commit": "abc", "tags.feature_service": "flight_delay_v1",
         "tags.model_version": "2013-03-01-a", "tags.flow_run": "belt",
     }  # fmt: skip
     assert {name: row[name] for name in expected} == expected
     assert row["metrics.slices/dest/St. John_s _é_/auc"] == 0.75
-    assert {"tags.python", "tags.platform", "tags.version/scikit-learn"} <= row.keys()
+    assert {"tags.python", "tags.hardware"} <= row.keys()
     kept = {path.name: path.read_bytes() for path in settings().artifacts_path.rglob("*") if path.is_file()}
-    assert kept["curve.png"] == b"png"
+    assert kept["calibration.png"] == b"png"
     assert ModelCard.model_validate_json(kept["card.json"]) == card_of()
 
 
@@ -86,7 +90,9 @@ def test_a_run_is_listed_with_everything_its_card_says() -> None:
         ({"code_commit": ""}, "code commit"),
         ({"lock_sha256": ""}, "lock SHA-256"),
         ({"data_versions": {}}, "data versions"),
-        ({"cost": tracking.Cost()}, "cost"),
+        ({"cost": {}}, "cost"),
+        ({"limits": ()}, "limits"),
+        ({"without": "calibration.png"}, "calibration.png"),
     ],
 )
 def test_a_run_that_lacks_a_required_record_fails_and_stays_listed(missing: dict[str, Any], name: str) -> None:

@@ -29,11 +29,11 @@ def fitted(use_case: UseCase, rows: pl.DataFrame, **changed: Any) -> Fitted:
 
 def test_the_better_candidate_is_chosen_with_its_reasons(use_case: UseCase, parcels: Parcels) -> None:
     found = fitted(use_case, parcels())
-    assert found.candidate == "trees"  # the truth is not monotone, so a line cannot follow it
+    assert found.entrant.name == "trees"  # the truth is not monotone, so a line cannot follow it
     assert "trees had the lowest log_loss of 2 candidates" in found.selection[0]
     assert found.selection[2].startswith("line: log_loss 0.")
     assert found.selection[-1] == "In training these columns hold one value only, or none: constant."
-    assert found.parameters == {"n_estimators": 30, "max_depth": 3, "learning_rate": 0.2}
+    assert found.entrant.parameters == {"n_estimators": 30, "max_depth": 3, "learning_rate": 0.2}
 
 
 def test_it_beats_the_constant_baseline_and_knows_which_columns_matter(use_case: UseCase, parcels: Parcels) -> None:
@@ -70,13 +70,13 @@ def test_the_same_seed_gives_the_same_model_on_one_thread_and_on_two(use_case: U
 
 def test_regression_is_trained_and_judged_likewise(regression_use_case: UseCase, parcels: Parcels) -> None:
     found = fitted(regression_use_case, parcels(kind="regression"))
-    assert found.candidate == "trees"
+    assert found.entrant.name == "trees"
     assert found.metrics["mae"].high < found.baseline["mae"]
 
 
 def test_importances_of_a_linear_model_come_from_shuffling(use_case: UseCase, parcels: Parcels) -> None:
     found = fitted(replace(use_case, candidates=use_case.candidates[:1]), parcels())
-    assert found.selection[0] == "line is the only candidate declared."
+    assert found.selection[0] == "line is the only candidate that was asked for or declared."
     assert sum(found.importances.values()) == pytest.approx(1)
     assert max(found.importances, key=lambda name: found.importances[name]) == "origin"
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from esteira.errors import ModelError, UnknownName
-from esteira.model_card import Estimate, ModelCard
+from esteira.model_card import Estimate, ModelCard, missing_records
 from esteira.settings import settings
 
 if TYPE_CHECKING:
@@ -60,40 +60,19 @@ def cost() -> Iterator[Cost]:
         measured.peak_memory_mb = peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)  # bytes there, KiB here
 
 
-def record_run(
-    card: ModelCard,
-    *,
-    cost: Cost,
-    metrics: Mapping[str, float],
-    artifacts: Mapping[str, bytes],
-    tags: Mapping[str, str],
-) -> str:
+def record_run(card: ModelCard, *, artifacts: Mapping[str, bytes], tags: Mapping[str, str]) -> str:
     """Record a training run with all that its card says; return the run's id.
 
-    ``metrics`` are figures besides the card's (size, latency); ``artifacts`` file name -> content (plots, reports).
-    The card's own ``run_id`` is not looked at: it is this function's answer.
+    ``artifacts`` are file name -> content (plots, reference profile, golden rows). The card's own ``run_id`` is not
+    looked at: it is this function's answer.
 
     Raises ModelError when a required record is missing; the run is then listed as failed, with what is missing.
     """
-    parameters = {"seed": card.seed, "candidate": card.candidate, **card.parameters}
-    missing = [
-        name
-        for name, value in {
-            "code commit": card.code_commit,
-            "lock SHA-256": card.lock_sha256,
-            "data versions": card.data_versions,
-            "metrics": card.metrics,
-            "model type": card.candidate,
-            "feature service": card.feature_service,
-            "model version": card.version,
-            "cost": cost.wall_seconds,
-        }.items()
-        if not value
-    ]
-    if missing:
+    if missing := missing_records(card, artifacts):
         reason = f"The run lacks required records: {', '.join(missing)}."
         record_failure(card.use_case, as_of=card.as_of.isoformat(), reason=reason, tags=tags)
         raise ModelError(f"{reason} It is listed as failed. Let the train flow fill them in before it records the run.")
+    parameters = {"seed": card.seed, "candidate": card.candidate, **card.parameters}
     figures = {
         **_flat(card.metrics),
         **{f"baseline/{name}": value for name, value in card.baseline.items()},
@@ -103,21 +82,24 @@ def record_run(
             for each in card.slices
             for name, value in _flat(each.metrics).items()
         },
-        **{f"cost/{name}": value for name, value in vars(cost).items()},
-        "training_rows": card.training_rows,
-        **metrics,
+        **{f"cost/{name}": value for name, value in card.cost.items()},
+        **{name: getattr(card, name) for name in ("training_rows", "size_bytes", "one_row_ms", "one_row_ms_p99")},
     }
     described = {
-        **environment(),
+        **card.environment,
         _MODEL_VERSION: card.version,
         "as_of": card.as_of.isoformat(),
-        "code_commit": card.code_commit,
-        "lock_sha256": card.lock_sha256,
-        "feature_service": card.feature_service,
-        "cause": card.cause,
+        **{
+            name: getattr(card, name)
+            for name in (
+                "hardware", "code_commit", "code_sha256", "lock_sha256", "training_set_sha256", "feature_service",
+                "parameters_source", "cause",
+            )
+        },
+        "selection": " ".join(card.selection),
         **{f"data_version/{name}": str(version) for name, version in card.data_versions.items()},
         **tags,
-    }
+    }  # fmt: skip
     client = _client()
     run = client.create_run(_experiment(client, card.use_case), run_name=card.version)
     run_id = str(run.info.run_id)
@@ -210,14 +192,16 @@ def mark_alias(use_case: str, version: str, alias: str) -> None:
 
 
 def environment() -> dict[str, str]:
-    """What this process runs on: interpreter, machine and the versions of the libraries that make a model."""
+    """What this process runs: the interpreter and the versions of the libraries that make a model."""
     installed = {each.metadata["Name"].lower(): each.version for each in importlib.metadata.distributions()}
     found = {f"version/{name}": installed[name] for name in (*_LIBRARIES, *_XGBOOST) if name in installed}
-    return {
-        "python": platform.python_version(),
-        "platform": f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs",
-        **found,
-    }
+    return {"python": platform.python_version(), **found}
+
+
+def hardware(device: str) -> str:
+    """What this process runs on, in words, with the device that models are trained on."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+    return f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs, {memory:.0f} GB, trained on {device}"
 
 
 def _flat(metrics: Mapping[str, Estimate]) -> dict[str, float]:

@@ -35,6 +35,15 @@ def data_versions(path: Path) -> dict[str, int]:
     return dict(json.loads(pl.read_parquet_metadata(path)[_VERSIONS]))
 
 
+def digest(rows: pl.DataFrame) -> str:
+    """SHA-256 of a training set's columns and values, in order; not of the file, whose bytes depend on the writer."""
+    found = hashlib.sha256()
+    for column in rows.iter_columns():
+        found.update(f"{column.name}|{column.dtype}|{column.len()}\n".encode())
+        found.update(column.to_frame().write_ipc(None, compression="uncompressed").getbuffer())
+    return found.hexdigest()
+
+
 def load(path: Path) -> pl.DataFrame:
     """Read a training set. Raises MissingData when it is not there."""
     if not path.is_file():

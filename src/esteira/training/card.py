@@ -1,7 +1,8 @@
 """Write down what is known about a challenger: its model card."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 from esteira.contract import UseCase
 from esteira.model_card import Column, ModelCard
@@ -16,30 +17,26 @@ def build_card(
     fitted: Fitted,
     columns: Sequence[Column],
     *,
-    version: str,
     as_of: datetime,
-    entity_values: Mapping[str, tuple[str, ...]],
-    data_versions: Mapping[str, int],
-    code_commit: str,
-    lock_sha256: str,
-    seed: int,
-    cause: str,
-    run_id: str,
+    **origin: Any,
 ) -> ModelCard:
-    """The card of a fitted challenger, with where it came from; the model store completes it with digests."""
+    """The card of a fitted challenger; ``origin`` are the card's fields that say where it came from, and its version.
+
+    The model store completes it with digests. Raises ValidationError for a field the card does not have.
+    """
     split = fitted.split
     return ModelCard(
         use_case=use_case.name,
-        version=version,
         kind=use_case.kind,
         purpose=use_case.purpose,
         owner=use_case.owner,
-        candidate=fitted.candidate,
-        parameters=fitted.parameters,
+        candidate=fitted.entrant.name,
+        parameters=fitted.entrant.parameters,
+        declared_parameters=fitted.entrant.candidate.parameters,
+        parameters_source=fitted.entrant.source,
         selection=fitted.selection,
         feature_service=use_case.feature_service,
         columns=tuple(columns),
-        entity_values=entity_values,
         as_of=as_of,
         trained_from=split.trained_from,
         trained_until=split.trained_until,
@@ -53,10 +50,6 @@ def build_card(
         threshold=use_case.threshold,
         bounds=use_case.bounds,
         rules=use_case.rules,
-        data_versions=data_versions,
-        code_commit=code_commit,
-        lock_sha256=lock_sha256,
-        seed=seed,
-        cause=cause,
-        run_id=run_id,
+        limits=use_case.limits,
+        **origin,
     )

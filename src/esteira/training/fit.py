@@ -13,13 +13,14 @@ import pandas as pd
 import polars as pl
 from sklearn.pipeline import Pipeline
 
-from esteira.contract import EVENT, PRIMARY, Candidate, UseCase
+from esteira.contract import EVENT, PRIMARY, UseCase
 from esteira.errors import ModelError, NotEnoughData
 from esteira.model_card import Column, Estimate, SliceQuality
 from esteira.training.bootstrap import Floats
 from esteira.training.evaluate import Kind, constant_prediction, evaluate, evaluate_slices, row_losses
 from esteira.training.labels import OUTCOME
 from esteira.training.leakage import require_no_leak
+from esteira.training.recipe import Entrant, declared
 from esteira.training.split import Split, split_by_time
 
 FEWEST_ROWS = 200
@@ -34,8 +35,7 @@ class Fitted:
     """A challenger: the pipeline, why it was chosen, and how good it was found to be on rows it never saw."""
 
     pipeline: Pipeline
-    candidate: str
-    parameters: Mapping[str, Any]
+    entrant: Entrant
     selection: tuple[str, ...]
     split: Split
     training_rows: int
@@ -61,8 +61,11 @@ def fit(
     threads: int,
     device: str,
     feature_times: Sequence[str] = (),
+    entrants: Sequence[Entrant] | None = None,
 ) -> Fitted:
     """Train a challenger from n labelled rows (features, ``event_timestamp``, ``outcome``, ``outcome_known_at``).
+
+    ``entrants`` are the candidates with their parameters, by default all as declared.
 
     Raises:
         DataError, WrongColumns: the training set cannot be trusted (see ``require_no_leak``).
@@ -74,8 +77,8 @@ def fit(
     _require_enough(use_case, train, "train on")
     _require_enough(use_case, holdout, "judge on")
     build = {"seed": seed, "threads": threads, "device": device}
-    chosen, selection = _select(use_case, train, columns, build)
-    pipeline = _fit_candidate(use_case, chosen, train, columns, build)
+    chosen, selection = _select(use_case, entrants or declared(use_case.candidates), train, columns, build)
+    pipeline = fit_entrant(use_case, chosen, train, columns, build)
     frame, outcomes, days = feature_frame(holdout, columns), holdout[OUTCOME].to_numpy(), days_of(holdout)
     predictions = score(pipeline, frame, kind=use_case.kind, bounds=use_case.bounds)
     constant = constant_prediction(use_case.kind, train[OUTCOME].to_numpy())
@@ -83,8 +86,7 @@ def fit(
     slices = {name: holdout[name].to_list() for name in use_case.slices}
     return Fitted(
         pipeline=pipeline,
-        candidate=chosen.name,
-        parameters=dict(chosen.parameters),
+        entrant=chosen,
         selection=(*selection, *_uninformative(train, columns)),
         split=split,
         training_rows=train.height,
@@ -146,20 +148,25 @@ def _require_enough(use_case: UseCase, rows: pl.DataFrame, purpose: str) -> None
             )
 
 
-def _fit_candidate(
-    use_case: UseCase, candidate: Candidate, rows: pl.DataFrame, columns: Sequence[Column], build: Mapping[str, Any]
+def fit_entrant(
+    use_case: UseCase, entrant: Entrant, rows: pl.DataFrame, columns: Sequence[Column], build: Mapping[str, Any]
 ) -> Pipeline:
+    """Fit one candidate on ``rows``; ``build`` holds the run's seed, threads and device."""
     outcomes = rows[OUTCOME].to_numpy()
-    pipeline = candidate.build(**build, **candidate.parameters)
+    pipeline = entrant.candidate.build(**build, **entrant.parameters)
     pipeline.fit(feature_frame(rows, columns), outcomes.astype(np.int64) if use_case.kind == "binary" else outcomes)
     return pipeline
 
 
 def _select(
-    use_case: UseCase, train: pl.DataFrame, columns: Sequence[Column], build: Mapping[str, Any]
-) -> tuple[Candidate, list[str]]:
-    if len(use_case.candidates) == 1:
-        return use_case.candidates[0], [f"{use_case.candidates[0].name} is the only candidate declared."]
+    use_case: UseCase,
+    entrants: Sequence[Entrant],
+    train: pl.DataFrame,
+    columns: Sequence[Column],
+    build: Mapping[str, Any],
+) -> tuple[Entrant, list[str]]:
+    if len(entrants) == 1:
+        return entrants[0], [f"{entrants[0].name} is the only candidate that was asked for or declared."]
     inner = _inner_split(use_case, train)
     learned = train.filter(inner.train).sort(EVENT).tail(SELECTION_ROWS)
     newest = train.filter(inner.holdout)
@@ -167,11 +174,11 @@ def _select(
         _require_enough(use_case, rows, purpose)
     frame, outcomes = feature_frame(newest, columns), newest[OUTCOME].to_numpy()
     losses = {}
-    for candidate in use_case.candidates:
-        pipeline = _fit_candidate(use_case, candidate, learned, columns, build)
+    for entrant in entrants:
+        pipeline = fit_entrant(use_case, entrant, learned, columns, build)
         predictions = score(pipeline, frame, kind=use_case.kind, bounds=use_case.bounds)
-        losses[candidate.name] = float(row_losses(use_case.kind, outcomes, predictions).mean())
-    chosen = min(use_case.candidates, key=lambda candidate: losses[candidate.name])  # on a tie, the one declared first
+        losses[entrant.name] = float(row_losses(use_case.kind, outcomes, predictions).mean())
+    chosen = min(entrants, key=lambda entrant: losses[entrant.name])  # on a tie, the one declared first
     metric = PRIMARY[use_case.kind]
     return chosen, [
         f"{chosen.name} had the lowest {metric} of {len(losses)} candidates on the newest {newest.height} training "

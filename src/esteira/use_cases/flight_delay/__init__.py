@@ -54,4 +54,10 @@ USE_CASE = UseCase(
     ),
     gate=GateLimits(margin=0.005, baseline_gain=0.05, slice_margin=0.03, minimum_rows=2_000),
     monitor=MonitorLimits(minimum_rows=300, outcome_maturity=timedelta(days=2)),
+    limits=(
+        "It has only seen flights that leave New York (EWR, JFK, LGA); elsewhere its answers mean nothing.",
+        "It is about flights that fly: a cancelled or diverted flight has no outcome and was not learned from.",
+        "It is asked two hours before departure. Asked earlier, what it relies on most is missing or old.",
+        "It estimates chances for planning; it must not decide alone on connections, crews or compensation.",
+    ),
 )
