@@ -1,20 +1,48 @@
-"""Leave what a flow did as a Prefect artifact that a person can read."""
+"""Leave what a flow did where people look: an artifact in Prefect, an entry in the audit log."""
+
+from typing import Any
 
 from prefect.artifacts import create_markdown_artifact
+from prefect.runtime import flow_run
 from pydantic import BaseModel
+
+from esteira.contract import utc
+from esteira.stewardship.audit_chain import Deed
+from esteira.stores import audit
 
 
 def publish(key: str, title: str, record: BaseModel, *, sentences: tuple[str, ...] = ()) -> None:
-    """Create a markdown artifact ``key``: title, sentences, then the record's fields."""
+    """Create a markdown artifact ``key`` (title, sentences, the record's fields) and append it to the audit log."""
+    plain_record = record.model_dump(mode="json")
+    audit.record(_deed(key, title, plain_record))
     lines = [f"# {title}", "", *(f"- {sentence}" for sentence in sentences), ""]
     plain: list[str] = []
-    for name, value in record.model_dump(mode="json").items():
+    for name, value in plain_record.items():
         if isinstance(value, dict):
             lines += [f"**{name.replace('_', ' ')}**", "", "| | |", "|---|---:|"]
             lines += [f"| {each} | {_text(count)} |" for each, count in value.items()] + [""]
         else:
             plain.append(f"| {name.replace('_', ' ')} | {_text(value)} |")
     create_markdown_artifact(key=key, markdown="\n".join([*lines, "| | |", "|---|---|", *plain]), description=title)
+
+
+def _deed(key: str, title: str, record: dict[str, Any]) -> Deed:
+    # Counts and names are facts for the log; whole verdicts and windows stay where the record says.
+    facts = {
+        name: value
+        for name, value in record.items()
+        if isinstance(value, str | int | float | None)
+        or (isinstance(value, dict) and all(isinstance(each, int) for each in value.values()))
+    }
+    use_case = facts.pop("use_case", "")
+    return Deed(
+        actor=f"flow:{flow_run.flow_name}",
+        action=key,
+        subject=f"use case:{use_case}",
+        reason=title,
+        details={**facts, "run": flow_run.id},
+        as_of=utc(record["as_of"]),
+    )
 
 
 def _text(value: object) -> str:

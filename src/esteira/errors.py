@@ -14,6 +14,7 @@ A message says what could not be done, the offending value, what was expected or
     ├── FeatureError          a feature is unknown, unavailable, or differs between offline and online
     ├── ModelError            a model cannot be saved, loaded or trusted
     │   └── AlteredModel      a model's bytes differ from the recorded digest
+    ├── AlteredLog            the audit log is not as it was written
     └── ReleaseError          a release cannot be made, followed or restored
         ├── NoRelease         nothing is live
         └── LedgerMoved       somebody else released in between
@@ -79,6 +80,10 @@ class ModelError(EsteiraError):
 
 class AlteredModel(ModelError):
     """A model's bytes differ from the recorded digest."""
+
+
+class AlteredLog(EsteiraError):
+    """The audit log is not as it was written."""
 
 
 class ReleaseError(EsteiraError):

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from esteira import use_cases
 from esteira.cli import features
+from esteira.cli.audit import audit
 from esteira.contract import utc
 from esteira.errors import EsteiraError, FeatureError, InputError
 from esteira.settings import prepare_environment, settings
@@ -26,6 +27,7 @@ app = typer.Typer(
 releases_app = typer.Typer(help="The ledger: what is live, what was, and why.", no_args_is_help=True)
 app.add_typer(releases_app, name="releases")
 app.add_typer(features.app, name="features")
+app.command()(audit)
 console = Console()
 
 UseCaseName = Annotated[str, typer.Argument(help="A use case, such as flight_delay.")]

@@ -1,6 +1,7 @@
-"""The database that holds the belt's decisions: releases, verdicts, retrain requests.
+"""The database that holds the belt's decisions: releases, verdicts, retrain requests, the audit log.
 
-SQLite in the home, or any SQLAlchemy URL by setting. Each store declares its own tables and gets them made here.
+SQLite in the home, or PostgreSQL by setting. Each store declares its own tables and gets them made here; tables marked
+APPEND_ONLY refuse updates and deletions by a trigger.
 """
 
 from collections.abc import Iterator
@@ -12,6 +13,10 @@ from typing import Any
 import sqlalchemy as sa
 
 from esteira.settings import settings
+
+APPEND_ONLY: dict[Any, Any] = {"append_only": True}
+"""``info`` of a table whose rows the database itself must not let change."""
+_REFUSAL = "is append-only: rows are never changed or removed"
 
 
 class Moment(sa.types.TypeDecorator[datetime]):
@@ -31,19 +36,51 @@ class Moment(sa.types.TypeDecorator[datetime]):
 
 
 @contextmanager
-def transaction(metadata: sa.MetaData) -> Iterator[sa.Connection]:
-    """A connection whose writes are kept together when the block ends; the tables of ``metadata`` exist."""
-    with _prepared(settings().ledger, metadata).begin() as connection:
+def transaction(*metadata: sa.MetaData) -> Iterator[sa.Connection]:
+    """A connection whose writes are kept together when the block ends; the tables of all ``metadata`` exist."""
+    url = settings().ledger
+    for each in metadata:
+        _prepare(url, each)
+    with _engine(url).begin() as connection:
         yield connection
 
 
-@lru_cache(maxsize=32)
-def _prepared(url: str, metadata: sa.MetaData) -> sa.Engine:
-    engine = _engine(url)
-    with engine.begin() as connection:
-        for table in metadata.sorted_tables:  # IF NOT EXISTS: several processes may meet a new database at once
+def lock(connection: sa.Connection, table: sa.Table) -> None:
+    """Let no other transaction write ``table`` until this one ends: what is read now is still the newest then."""
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(f"LOCK TABLE {table.name} IN SHARE ROW EXCLUSIVE MODE")
+    elif not connection.connection.in_transaction:  # SQLite has one writer; a transaction that wrote is it already
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+@lru_cache(maxsize=64)
+def _prepare(url: str, metadata: sa.MetaData) -> None:
+    with _engine(url).begin() as connection:
+        if connection.dialect.name == "postgresql":  # several processes may meet a new database at once
+            connection.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtext('esteira tables'))")
+        for table in metadata.sorted_tables:
             connection.execute(sa.schema.CreateTable(table, if_not_exists=True))
-    return engine
+            if table.info == APPEND_ONLY:
+                _guard(connection, table.name)
+
+
+def _guard(connection: sa.Connection, table: str) -> None:
+    if connection.dialect.name != "postgresql":
+        for event in ("UPDATE", "DELETE"):
+            connection.exec_driver_sql(
+                f"CREATE TRIGGER IF NOT EXISTS {table}_refuses_{event.lower()} BEFORE {event} ON {table} "
+                f"BEGIN SELECT RAISE(ABORT, '{table} {_REFUSAL}'); END"
+            )
+        return
+    connection.exec_driver_sql(
+        "CREATE OR REPLACE FUNCTION esteira_refuse() RETURNS trigger LANGUAGE plpgsql AS "
+        f"$$ BEGIN RAISE EXCEPTION '%% {_REFUSAL}', TG_TABLE_NAME; END $$"
+    )
+    for event in ("UPDATE", "DELETE", "TRUNCATE"):
+        connection.exec_driver_sql(
+            f"CREATE OR REPLACE TRIGGER {table}_refuses_{event.lower()} BEFORE {event} ON {table} "
+            "FOR EACH STATEMENT EXECUTE FUNCTION esteira_refuse()"
+        )
 
 
 @lru_cache(maxsize=4)

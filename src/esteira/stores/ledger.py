@@ -14,7 +14,9 @@ from pydantic import Field
 from esteira.errors import LedgerMoved, NoRelease, ReleaseError, UnknownName
 from esteira.model_card import Frozen
 from esteira.rules import Rules
-from esteira.stores.database import Moment, transaction
+from esteira.stewardship.audit_chain import Deed
+from esteira.stores import audit
+from esteira.stores.database import APPEND_ONLY, Moment, transaction
 
 
 class Proposal(Frozen):
@@ -77,6 +79,7 @@ _releases = sa.Table(
     sa.Column("released_at", Moment, nullable=False),
     sa.Column("recorded_at", Moment, nullable=False),
     sa.UniqueConstraint("use_case", "follows", name="one_release_follows_another"),
+    info=APPEND_ONLY,
 )
 
 
@@ -141,8 +144,9 @@ def append(proposal: Proposal, *, follows: int, restores: int | None = None) -> 
     row |= {"bounds": list(proposal.bounds), "rules": [each.model_dump(mode="json") for each in proposal.rules]}
     row |= {"evidence": dict(proposal.evidence), "recorded_at": datetime.now(UTC)}
     try:
-        with transaction(_metadata) as connection:
+        with audit.transaction(_metadata) as connection:
             written = connection.execute(sa.insert(_releases).values(**row)).inserted_primary_key
+            audit.write(connection, _deed(proposal, written[0], restores))  # type: ignore[index]  # an insert has a key
     except sa.exc.IntegrityError as error:
         raise _moved(proposal, follows) from error
     return release(proposal.use_case, int(written[0]))  # type: ignore[index]  # an insert has a key
@@ -182,6 +186,17 @@ def roll_back(use_case: str, *, undoes: int, to: int | None, actor: str, reason:
     kept |= {"actor": actor, "reason": f"Rolled back to release {earlier.origin}: {reason}"}
     kept["released_at"] = max(at, current.released_at)
     return append(Proposal(**kept), follows=current.id, restores=earlier.origin)
+
+
+def _deed(proposal: Proposal, release_id: int, restores: int | None) -> Deed:
+    return Deed(
+        actor=proposal.actor,
+        action="released" if restores is None else "rolled back",
+        subject=f"release:{proposal.use_case}/{release_id}",
+        reason=proposal.reason,
+        details={"model": proposal.model_version, "card_sha256": proposal.card_sha256, "restores": restores},
+        as_of=proposal.released_at,
+    )
 
 
 def _newest(condition: sa.ColumnElement[bool]) -> Release | None:

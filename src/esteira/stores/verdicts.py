@@ -6,7 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from esteira.stores.database import Moment, transaction
+from esteira.stores.database import APPEND_ONLY, Moment, transaction
 
 _metadata = sa.MetaData()
 _verdicts = sa.Table(
@@ -19,6 +19,7 @@ _verdicts = sa.Table(
     sa.Column("as_of", Moment, nullable=False),
     sa.Column("verdict", sa.JSON, nullable=False),
     sa.UniqueConstraint("use_case", "kind", "subject", "as_of", name="one_verdict_at_a_moment"),
+    info=APPEND_ONLY,
 )
 
 
