@@ -10,6 +10,7 @@ from prefect.client.orchestration import get_client
 
 from esteira.contract import CREATED, EVENT, utc
 from esteira.errors import InputError, MissingData, MomentOutsideData, NoRelease, UnknownName
+from esteira.model_card import missing_records
 from esteira.monitoring.policy import Verdict
 from esteira.stores import clock, ledger, models, predictions, retrain_requests, tables, tracking, verdicts
 from esteira.stores.live import Live
@@ -52,7 +53,7 @@ def test_ingesting_the_same_moment_again_changes_nothing(belt: Belt) -> None:
 def test_train_stores_a_model_with_card_reference_and_run(belt: Belt) -> None:
     model = models.load(NAME, belt.challenger)
     assert model.card.as_of == belt.as_of
-    assert set(model.attachments) == {"reference.bin", "thresholds.json"}
+    assert missing_records(model.card, model.attachments) == []
     runs = tracking.runs(NAME)
     assert runs.filter(pl.col("run_id") == model.card.run_id)["status"].to_list() == ["FINISHED"]
     assert belt.challenger in artifact("trained")
