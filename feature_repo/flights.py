@@ -12,6 +12,7 @@ from feast.data_format import DeltaFormat
 from feast.on_demand_feature_view import on_demand_feature_view
 from feast.types import Float64, Int64, String
 
+from esteira.contract import SENSITIVITY
 from esteira.settings import settings
 
 OWNER = "flights@esteira.example"
@@ -32,7 +33,12 @@ origin = Entity(
 )
 dest = Entity(name="dest", join_keys=["dest"], value_type=ValueType.STRING, description="Destination, FAA code.")
 tailnum = Entity(
-    name="tailnum", join_keys=["tailnum"], value_type=ValueType.STRING, description="The aircraft's registration."
+    name="tailnum",
+    join_keys=["tailnum"],
+    value_type=ValueType.STRING,
+    description="The aircraft's registration.",
+    # It leads to an owner: values are masked wherever people look, and shown for a stated purpose only.
+    tags={SENSITIVITY: "pii"},
 )
 
 

@@ -13,7 +13,7 @@ from esteira.monitoring.outcomes import join_outcomes
 from esteira.monitoring.policy import Situation, Verdict, WindowFacts, decide
 from esteira.monitoring.profile import build_profile, read_profile
 from esteira.monitoring.quality import judge_quality
-from esteira.stores import ledger, models, predictions, profiles, retrain_requests, tables, verdicts
+from esteira.stores import ledger, models, predictions, profiles, retrain_requests, sensitivity, tables, verdicts
 from esteira.stores.retrain_requests import RetrainRequest
 from flows.events import RETRAIN_REQUESTED, ring
 from flows.steps.announce import GATE, announce
@@ -52,7 +52,7 @@ def look_at_windows(use_case: str, judged: int, as_of: datetime) -> list[WindowF
         quality = None
         if window.height:
             columns = (*model.card.columns, Column(name=PREDICTION, type="number", view=PREDICTION))
-            profile = build_profile(_features(window, model.card), columns)
+            profile = build_profile(sensitivity.mask(_features(window, model.card)), columns)
             profiles.save(use_case, release.id, start, end, profile)
             drift = measure(reference, read_profile(profile), thresholds, model.card.importances)
             joined = join_outcomes(window, outcomes, as_of=as_of, maturity=limits.outcome_maturity)

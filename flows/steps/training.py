@@ -14,7 +14,17 @@ from esteira.model_card import GOLDEN, REFERENCE, THRESHOLDS, Column, ModelCard
 from esteira.monitoring.drift import PREDICTION, calibrate
 from esteira.monitoring.profile import build_profile, merge, read_profile
 from esteira.settings import settings
-from esteira.stores import code, features, ledger, models, retrain_requests, tables, tracking, training_sets
+from esteira.stores import (
+    code,
+    features,
+    ledger,
+    models,
+    retrain_requests,
+    sensitivity,
+    tables,
+    tracking,
+    training_sets,
+)
 from esteira.training import golden
 from esteira.training.card import build_card
 from esteira.training.fit import Fitted, feature_frame, fit
@@ -76,7 +86,7 @@ def train_challenger(
                 device=current.device, feature_times=times, entrants=entrants,
             )  # fmt: skip
             attachments = {
-                **_reference(declared, fitted, rows, columns),
+                **_reference(declared, fitted, sensitivity.mask(rows), columns),
                 GOLDEN: golden.pick(fitted.holdout, fitted.predictions, columns),
                 **draw(declared, fitted),
             }

@@ -20,6 +20,8 @@ from esteira.rules import Rules
 
 EVENT = "event_timestamp"
 CREATED = "created_timestamp"
+SENSITIVITY = "sensitivity"
+"""The Feast tag of an entity or field whose values are restricted: ``pii`` (leads to a person) or ``restricted``."""
 PRIMARY: Mapping[str, str] = {"binary": "log_loss", "regression": "mae"}
 """The metric by which a kind of use case is judged, at the gate and live; lower is better."""
 PREDICTED_AT = "predicted_at"

@@ -6,7 +6,8 @@ A message says what could not be done, the offending value, what was expected or
     ├── InputError            the caller asked for something that cannot be
     │   ├── UnknownName       a use case, table, feature, release or model that does not exist
     │   ├── MomentOutsideData an ``as_of`` the data does not reach
-    │   └── InvalidRequest    a request to the service that cannot be answered
+    │   ├── InvalidRequest    a request to the service that cannot be answered
+    │   └── AccessRefused     restricted values were asked for without a stated purpose
     ├── DataError             data is missing or not what was declared
     │   ├── MissingData       a file, a table or rows that are needed and absent
     │   ├── WrongColumns      columns or types differ from the declaration
@@ -52,6 +53,10 @@ class MomentOutsideData(InputError):
 
 class InvalidRequest(InputError):
     """A request to the service that cannot be answered as it stands."""
+
+
+class AccessRefused(InputError):
+    """Restricted values were asked for without a stated purpose."""
 
 
 class DataError(EsteiraError):

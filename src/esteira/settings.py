@@ -44,6 +44,7 @@ class Settings(BaseSettings):
         description="Scheduled flows run this many days in the past; 678 weeks bring November 2026 to November 2013.",
     )
     ledger_poll_seconds: float = Field(default=0.5, gt=0, description="How often a service looks for a new release.")
+    actor: str = Field(default="operator", min_length=1, description="Who works here: named in the audit log.")
     threads: int = Field(default=2, ge=1, description="Threads for training and batch scoring.")
     device: Literal["cpu", "cuda"] = "cpu"
     seed: int = 2013

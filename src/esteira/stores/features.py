@@ -18,7 +18,7 @@ from feast.repo_config import load_repo_config
 from feast.repo_operations import extract_objects_for_apply_delete, parse_repo
 
 from esteira import use_cases
-from esteira.contract import CREATED, EVENT
+from esteira.contract import CREATED, EVENT, SENSITIVITY
 from esteira.errors import FeatureError, MissingData, UnknownName
 from esteira.features.asof import point_in_time_join
 from esteira.features.availability import Availability, assess, obstacles
@@ -142,6 +142,29 @@ def catalogue() -> tuple[Feature, ...]:
     """Every declared feature with what is known about it."""
     computed = [table for name in use_cases.names() for table in use_cases.get(name).feature_tables]
     return declared_features(open_store(), computed)
+
+
+def sensitive_columns() -> dict[str, str]:
+    """Columns whose values are restricted: name -> ``pii`` or ``restricted``, as tagged in the feature repository.
+
+    Read from its files, not the registry: masks must hold before anything was applied. Raises FeatureError for a tag
+    that is neither.
+    """
+    return dict(_sensitive_columns(settings().feature_repo_path, _digest(settings().feature_repo_path)))
+
+
+@lru_cache(maxsize=4)
+def _sensitive_columns(repository: Path, _digest: str) -> dict[str, str]:
+    with contextlib.chdir(repository), _importable(repository):
+        declared = parse_repo(repository)
+    fields = [field for view in (*declared.feature_views, *declared.on_demand_feature_views) for field in view.schema]
+    tagged = [(each.join_key, each.tags) for each in declared.entities] + [(each.name, each.tags) for each in fields]
+    found = {name: tags[SENSITIVITY] for name, tags in tagged if SENSITIVITY in tags}
+    if unknown := {name: tag for name, tag in found.items() if tag not in ("pii", "restricted")}:
+        raise FeatureError(
+            f"Unknown sensitivity in feature_repo: {unknown}. Expected 'pii' or 'restricted'. Correct the tags."
+        )
+    return found
 
 
 def newest_times(view: str) -> tuple[datetime | None, datetime | None]:
