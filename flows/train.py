@@ -5,6 +5,7 @@ from datetime import datetime
 from prefect import flow
 
 from esteira.model_card import Frozen
+from esteira.training.recipe import Recipe
 from flows.moment import moment_of_run
 from flows.report import publish
 from flows.steps import training as steps
@@ -23,20 +24,23 @@ class Trained(Frozen):
 
 
 @flow(name="train", flow_run_name="train-{use_case}")
-def train(use_case: str, as_of: datetime | None = None, request: str | None = None) -> Trained:
+def train(
+    use_case: str, as_of: datetime | None = None, request: str | None = None, recipe: Recipe | None = None
+) -> Trained:
     """Labelled entities to training set to challenger, tracked and stored.
 
     1. Require that data was ingested up to ``as_of``.
     2. Find the cause: the monitor's request, or the schedule.
     3. Join features to every entity whose outcome is known, point in time.
     4. Fit the candidates, select one, measure it on the newest rows, store it with its card and reference profile.
+       A ``recipe`` asks for one candidate, other parameters, or tuning first.
     5. Ring for validation.
     """
     moment = moment_of_run(as_of)
     require_ingested(use_case, moment)
     cause = steps.find_cause(use_case, request)
     training_set = steps.build_training_set(use_case, moment)
-    challenger = steps.train_challenger(use_case, moment, training_set, cause, request)
+    challenger = steps.train_challenger(use_case, moment, training_set, cause, request, recipe)
     steps.ring_for_validation(use_case, moment, challenger)
     sentences = steps.describe(use_case, challenger)
     trained = Trained(

@@ -1,5 +1,6 @@
 """Steps that turn labelled entities into a stored challenger."""
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -10,7 +11,7 @@ import polars as pl
 from esteira import use_cases
 from esteira.contract import CREATED, EVENT, UseCase
 from esteira.features.availability import require_available
-from esteira.model_card import GOLDEN, REFERENCE, THRESHOLDS, Column, ModelCard
+from esteira.model_card import GOLDEN, REFERENCE, THRESHOLDS, TRIALS, Column, ModelCard
 from esteira.monitoring.drift import PREDICTION, calibrate
 from esteira.monitoring.profile import build_profile, merge, read_profile
 from esteira.settings import settings
@@ -27,10 +28,12 @@ from esteira.stores import (
 )
 from esteira.training import golden
 from esteira.training.card import build_card
-from esteira.training.fit import Fitted, feature_frame, fit
+from esteira.training.fit import Fitted, fit, rows_to_learn_from
 from esteira.training.labels import label_entities
+from esteira.training.learn import Where, feature_frame
 from esteira.training.plots import draw
-from esteira.training.recipe import Recipe, resolve
+from esteira.training.recipe import Entrant, Recipe, resolve
+from esteira.training.tune import tune
 from flows.events import CHALLENGER_TRAINED, ring
 from flows.steps.step import step
 
@@ -80,7 +83,7 @@ def train_challenger(
     times = [name for name in rows.columns if name.endswith((f"__{EVENT}", f"__{CREATED}"))]
     with _failure_listed(use_case, as_of):
         with tracking.cost() as cost:
-            entrants = resolve(declared, recipe or Recipe(), _approved(use_case))
+            entrants, tried = _entrants(declared, recipe or Recipe(), training_set, columns, as_of)
             fitted = fit(
                 declared, rows, columns, as_of=as_of, seed=current.seed, threads=current.threads,
                 device=current.device, feature_times=times, entrants=entrants,
@@ -89,6 +92,7 @@ def train_challenger(
                 **_reference(declared, fitted, sensitivity.mask(rows), columns),
                 GOLDEN: golden.pick(fitted.holdout, fitted.predictions, columns),
                 **draw(declared, fitted),
+                **tried,
             }
         card = build_card(
             declared, fitted, columns,
@@ -171,6 +175,25 @@ def _failure_listed(use_case: str, as_of: datetime) -> Iterator[None]:
 def _data_versions(declared: UseCase) -> dict[str, int]:
     read = {*declared.entity_reads, *declared.outcome_reads, *(table.name for table in declared.feature_tables)}
     return tables.versions(sorted(read))
+
+
+def _entrants(
+    declared: UseCase, recipe: Recipe, training_set: Path, columns: tuple[Column, ...], as_of: datetime
+) -> tuple[tuple[Entrant, ...], dict[str, bytes]]:
+    """The candidates with their parameters, tuned if the recipe says so, and the trials to keep with the run."""
+    entrants = resolve(declared, recipe, _approved(declared.name))
+    if recipe.tuning is None:
+        return entrants, {}
+    current = settings()
+    tuned = tune(
+        declared, entrants, rows_to_learn_from(declared, training_sets.load(training_set), as_of=as_of), columns,
+        budget=recipe.tuning,
+        where=Where(seed=current.seed, threads=current.threads, device=current.device),
+        storage=current.tuning_path / f"{declared.name}.db",
+        # What makes losses comparable: the same rows, code and seed. A killed search goes on under the same name.
+        search=f"{training_set.stem} {code.digest()[:12]} {current.seed}",
+    )  # fmt: skip
+    return tuned.entrants, {TRIALS: json.dumps([each.model_dump() for each in tuned.trials], indent=1).encode()}
 
 
 def _approved(use_case: str) -> ModelCard | None:

@@ -117,6 +117,16 @@ class FeatureTable:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Range:
+    """Numbers a tuned parameter may take, from ``low`` to ``high``, both included; ``log`` searches by magnitude."""
+
+    low: float
+    high: float
+    log: bool = False
+    whole: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class Candidate:
     """A family of models that may become challenger.
 
@@ -127,6 +137,8 @@ class Candidate:
     name: str
     build: Callable[..., Pipeline]
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    search: Mapping[str, Range | tuple[Any, ...]] = field(default_factory=dict)
+    """What the tuner may try for a parameter: a range, or the values of a choice. The others stay as they are."""
 
 
 @dataclass(frozen=True, kw_only=True)

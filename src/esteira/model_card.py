@@ -113,6 +113,8 @@ REQUIRED_FIELDS = (
 """What must stand on a card before its run counts as recorded, and before its model can be released."""
 REFERENCE, THRESHOLDS, GOLDEN = "reference.bin", "thresholds.json", "golden.json"
 """Attachments: the profile of what a model learned from, how far a window may lie from it, and a few answered rows."""
+TRIALS = "trials.json"
+"""Attached when parameters were tuned: every trial."""
 CALIBRATION, IMPORTANCES = "calibration.png", "importances.png"
 REQUIRED_FILES = (REFERENCE, THRESHOLDS, GOLDEN, CALIBRATION, IMPORTANCES)
 """What must be attached to a model, likewise."""

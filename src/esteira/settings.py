@@ -70,6 +70,11 @@ class Settings(BaseSettings):
         return self.home / "training_sets"
 
     @property
+    def tuning_path(self) -> Path:
+        """Searches for parameters, one SQLite file a use case."""
+        return self.home / "tuning"
+
+    @property
     def feast_path(self) -> Path:
         """Feast's registry and, by default, its online store."""
         return self.home / "feast"

@@ -32,6 +32,16 @@ def test_help_names_every_verb(home: Path) -> None:
         (("flow", "train", "flight_dely", "--as-of", "2013-03-01"), 2, "Unknown use case 'flight_dely'. Known: flight"),
         (("flow", "trian", "flight_delay", "--as-of", "2013-03-01"), 2, "Unknown flow 'trian'. Known: ingest"),
         (("flow", "train", "flight_delay", "--as-of", "last week"), 2, "Cannot read 'last week' as a moment"),
+        (
+            ("train", "flight_delay", "--as-of", "2013-03-01", "--model", "trees"),
+            2,
+            "Unknown candidate 'trees'. Known:",
+        ),
+        (
+            ("train", "flight_delay", "--as-of", "2013-03-01", "--tune-trials", "0"),
+            2,
+            "0 trials and 600 seconds allows",
+        ),
         (("serve", "flight_delay"), 1, "Nothing is released for use case 'flight_delay'"),
         (("rollback", "flight_delay", "--reason", "alarms"), 1, "ingest, train and validate"),
         (("releases", "show", "flight_delay", "7"), 2, "Unknown release 7"),

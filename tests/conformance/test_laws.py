@@ -12,8 +12,9 @@ from esteira.model_card import ModelCard
 from esteira.serving.predictor import Predictor
 from esteira.stores import clock, features, models, tables
 from esteira.stores.online_features import OnlineFeatures
-from esteira.training.fit import feature_frame, fit
+from esteira.training.fit import fit
 from esteira.training.labels import OUTCOME_KNOWN_AT, label_entities, upcoming
+from esteira.training.learn import feature_frame
 from tests.conftest import Belt
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("belt")]

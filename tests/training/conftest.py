@@ -54,6 +54,10 @@ def nothing(_frames: Mapping[str, pl.DataFrame]) -> Any:
 
 @pytest.fixture
 def use_case() -> UseCase:
+    return use_case_of_parcels()
+
+
+def use_case_of_parcels() -> UseCase:
     return UseCase(
         name="late_parcel", purpose="Test.", owner="tests", kind="binary", source=NoSource(), feature_tables=(),
         feature_service="late_parcel_v1", entity_id="parcel", entity_keys=("parcel",), request_inputs=(),

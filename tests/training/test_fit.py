@@ -13,7 +13,8 @@ from esteira.contract import Candidate, UseCase
 from esteira.errors import ModelError, NotEnoughData
 from esteira.model_card import Column
 from esteira.training.card import build_card
-from esteira.training.fit import Fitted, days_of, feature_frame, fit, score
+from esteira.training.fit import Fitted, fit
+from esteira.training.learn import days_of, feature_frame, score
 
 COLUMNS = tuple(
     Column(name=name, type="category" if name == "origin" else "number", view="history")

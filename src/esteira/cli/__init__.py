@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from esteira import use_cases
-from esteira.cli import features
+from esteira.cli import features, train
 from esteira.cli.audit import audit
 from esteira.contract import utc
 from esteira.errors import EsteiraError, FeatureError, InputError
@@ -28,6 +28,7 @@ releases_app = typer.Typer(help="The ledger: what is live, what was, and why.", 
 app.add_typer(releases_app, name="releases")
 app.add_typer(features.app, name="features")
 app.command()(audit)
+app.command()(train.train)
 console = Console()
 
 UseCaseName = Annotated[str, typer.Argument(help="A use case, such as flight_delay.")]

@@ -11,6 +11,21 @@ from esteira.errors import InputError, UnknownName
 from esteira.model_card import Frozen, ModelCard
 
 
+class Budget(Frozen):
+    """How much a search for better parameters may cost: trials of each candidate, and seconds of all together."""
+
+    trials: int
+    seconds: float
+
+    def require_some(self) -> None:
+        """Raise InputError unless at least one trial may run."""
+        if self.trials < 1 or not self.seconds > 0:
+            raise InputError(
+                f"A tuning budget of {self.trials} trials and {self.seconds:g} seconds allows no trial. Give both at "
+                "least 1, or train without tuning: the last approved parameters are taken then."
+            )
+
+
 class Recipe(Frozen):
     """What whoever starts a run may choose; left empty, every candidate enters with its last approved parameters."""
 
@@ -18,6 +33,8 @@ class Recipe(Frozen):
     """Train this candidate only."""
     parameters: Mapping[str, Any] = Field(default_factory=dict)
     """Parameters of that candidate, over the approved ones."""
+    tuning: Budget | None = None
+    """Search for better parameters first, within this budget."""
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 from xgboost import XGBClassifier
 
-from esteira.contract import Candidate
+from esteira.contract import Candidate, Range
 from esteira.encoding import ColumnEncoder, DenseEncoder
 
 
@@ -49,7 +49,12 @@ def boosted_trees(
 
 
 CANDIDATES = (
-    Candidate(name="logistic_regression", build=logistic_regression, parameters={"c": 0.01}),
+    Candidate(
+        name="logistic_regression",
+        build=logistic_regression,
+        parameters={"c": 0.01},
+        search={"c": Range(low=1e-4, high=1.0, log=True)},
+    ),
     Candidate(
         name="boosted_trees",
         build=boosted_trees,
@@ -61,6 +66,14 @@ CANDIDATES = (
             "column_share": 0.4,
             "smallest_leaf": 20.0,
             "bins": 64,
+        },
+        search={
+            "trees": Range(low=100, high=600, whole=True),
+            "depth": Range(low=3, high=9, whole=True),
+            "learning_rate": Range(low=0.02, high=0.2, log=True),
+            "row_share": Range(low=0.3, high=1.0),
+            "column_share": Range(low=0.2, high=1.0),
+            "smallest_leaf": Range(low=1.0, high=100.0, log=True),
         },
     ),
 )
