@@ -45,6 +45,11 @@ class Settings(BaseSettings):
     )
     ledger_poll_seconds: float = Field(default=0.5, gt=0, description="How often a service looks for a new release.")
     actor: str = Field(default="operator", min_length=1, description="Who works here: named in the audit log.")
+    prediction_log_share: float = Field(default=1.0, ge=0, le=1, description="The share of answers that is logged.")
+    prediction_log_when_full: Literal["refuse", "drop"] = Field(
+        default="refuse",
+        description="When answers cannot be logged: refuse them and be not ready, or give them and count what is lost.",
+    )
     threads: int = Field(default=2, ge=1, description="Threads for training and batch scoring.")
     device: Literal["cpu", "cuda"] = "cpu"
     seed: int = 2013

@@ -13,7 +13,8 @@ import pytest
 
 from esteira.contract import utc
 from esteira.errors import DataError, MissingData, WrongColumns
-from esteira.stores import prediction_log, predictions, tables
+from esteira.settings import settings
+from esteira.stores import predictions, segments, tables
 from esteira.stores.prediction_log import LoggedPrediction, PredictionLog, segments_path
 
 START = utc("2013-03-01T12:00:00Z")
@@ -141,7 +142,7 @@ def test_an_answer_that_cannot_be_written_is_refused_and_writing_recovers(
 ) -> None:
     log = PredictionLog("flight_delay", started_at=START)
     with monkeypatch.context() as full:
-        full.setattr(prediction_log, "_sync", _fail)
+        full.setattr(segments, "_sync", _fail)
         with pytest.raises(DataError, match="cannot be written"):
             log.write([logged("lost")]).result(timeout=5)
         assert log.failure is not None
@@ -152,8 +153,139 @@ def test_an_answer_that_cannot_be_written_is_refused_and_writing_recovers(
     assert predictions.read_predictions("flight_delay")["prediction_id"].to_list() == ["kept"]
 
 
+def test_what_was_taken_back_after_a_collector_saw_it_hides_nothing_that_follows(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = PredictionLog("flight_delay", started_at=START)
+    log.write([logged("a")]).result(timeout=5)
+
+    def seen_then_failed(*_: object) -> None:
+        predictions.collect("flight_delay")
+        _fail()
+
+    with monkeypatch.context() as broken:
+        broken.setattr(segments, "_sync", seen_then_failed)
+        with pytest.raises(DataError, match="cannot be written"):
+            log.write([logged("a refused one, longer than the next")]).result(timeout=5)
+    for name in "bcd":
+        log.write([logged(name)]).result(timeout=5)
+    log.close()
+    predictions.collect("flight_delay")
+    assert set(predictions.read_predictions("flight_delay")["prediction_id"]) >= set("abcd")
+    assert list(segments_path("flight_delay").glob("*.jsonl")) == []
+
+
+def test_a_log_that_may_drop_confirms_what_it_cannot_write_and_counts_it(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ESTEIRA_PREDICTION_LOG_WHEN_FULL", "drop")
+    settings.cache_clear()
+    log = PredictionLog("flight_delay", started_at=START)
+    with monkeypatch.context() as full:
+        full.setattr(segments, "_sync", _fail)
+        log.write([logged("lost"), logged("lost too")]).result(timeout=5)
+    assert (log.dropped, log.refuses) == (2, False)
+    log.write([logged("kept")]).result(timeout=5)
+    log.close()
+    assert log.failure is None
+    predictions.collect("flight_delay")
+    assert predictions.read_predictions("flight_delay")["prediction_id"].to_list() == ["kept"]
+
+
+def test_a_share_of_the_answers_is_logged_and_says_which_share(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ESTEIRA_PREDICTION_LOG_SHARE", "0.25")
+    settings.cache_clear()
+    log = PredictionLog("flight_delay", started_at=START)
+    log.write([logged(f"prediction {n}") for n in range(2000)]).result(timeout=5)
+    log.close()
+    predictions.collect("flight_delay")
+    kept = predictions.read_predictions("flight_delay")
+    assert 400 < kept.height < 600
+    assert (1 / kept["share"]).sum() == 4 * kept.height
+
+
+def test_a_line_that_cannot_be_read_is_kept_apart_and_stops_nothing(
+    home: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    segments_path("flight_delay").mkdir(parents=True)
+    lines = [logged("a").model_dump_json().encode(), b"\x00\x00 nonsense", logged("b").model_dump_json().encode(), b""]
+    (segments_path("flight_delay") / "gone.jsonl").write_bytes(b"\n".join(lines))
+    assert predictions.collect("flight_delay") == 2
+    kept_apart = list((segments_path("flight_delay") / "unreadable").iterdir())
+    assert [each.read_bytes() for each in kept_apart] == [b"\x00\x00 nonsense\n"]
+    assert "cannot be read" in caplog.text
+    assert "nonsense" not in caplog.text
+
+
+def test_collected_predictions_lie_by_day(home: Path) -> None:
+    log = PredictionLog("flight_delay", started_at=START)
+    log.write([logged(str(day), START + timedelta(days=day)) for day in range(3)]).result(timeout=5)
+    log.close()
+    predictions.collect("flight_delay")
+    folders = {each.name for each in (home / "tables" / "predictions_flight_delay").glob("day=*")}
+    assert folders == {"day=2013-03-01", "day=2013-03-02", "day=2013-03-03"}
+
+
+@pytest.mark.slow
+def test_on_a_full_disk_nothing_is_confirmed_that_is_not_kept_and_freed_space_is_found(tmp_path: Path) -> None:
+    program = textwrap.dedent(
+        """
+        import time
+        from esteira.errors import DataError
+        from esteira.settings import settings
+        from esteira.stores import predictions
+        from esteira.stores.prediction_log import PredictionLog
+        from tests.stores.test_predictions import START, logged
+
+        ballast = settings().home / "ballast"
+        ballast.write_bytes(bytes(3_000_000))
+        log = PredictionLog("flight_delay", started_at=START)
+        confirmed, n = set(), 0
+        while log.failure is None:
+            n += 1
+            try:
+                log.write([logged(f"{n}-{k}") for k in range(50)]).result(timeout=10)
+                confirmed |= {f"{n}-{k}" for k in range(50)}
+            except DataError as error:
+                assert "No space left on device" in str(error), error
+        assert n > 3 and log.refuses, n
+        for _ in range(3):  # it stays refused, also for an answer so small that it would fit
+            time.sleep(0.7)
+            assert log.refuses
+            try:
+                log.write([logged("small")]).result(timeout=10)
+                raise SystemExit("a full disk took an answer")
+            except DataError:
+                pass
+        ballast.unlink()
+        for _ in range(50):  # without a request
+            time.sleep(0.1)
+            if not log.refuses:
+                break
+        log.write([logged("after")]).result(timeout=10)
+        log.close()
+        predictions.collect("flight_delay")
+        kept = predictions.read_predictions("flight_delay")["prediction_id"].to_list()
+        assert len(kept) == len(set(kept))
+        assert confirmed | {"after"} <= set(kept), sorted(confirmed - set(kept))[:3]
+        print("kept", len(kept))
+        """
+    )
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = ["unshare", "-rm", "sh", "-c", f'mount -t tmpfs -o size=4m none {disk} && exec "$@"', "sh"]
+    if subprocess.run([*mounted, "true"], check=False, capture_output=True).returncode != 0:
+        pytest.skip("this system does not let a user mount a small disk (unshare -rm)")
+    ran = subprocess.run(
+        [*mounted, sys.executable, "-c", program],
+        env={**os.environ, "ESTEIRA_HOME": str(disk)}, capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.startswith("kept")
+
+
 def test_a_long_segment_is_followed_by_another(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prediction_log, "_SEGMENT_BYTES", 100)
+    monkeypatch.setattr(segments, "_SEGMENT_BYTES", 100)
     log = PredictionLog("flight_delay", started_at=START)
     for name in "abc":
         log.write([logged(name)]).result(timeout=5)
@@ -166,7 +298,7 @@ def test_a_long_segment_is_followed_by_another(home: Path, monkeypatch: pytest.M
 def test_a_segment_that_cannot_be_followed_by_another_refuses_answers_and_writing_recovers(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(prediction_log, "_SEGMENT_BYTES", 100)
+    monkeypatch.setattr(segments, "_SEGMENT_BYTES", 100)
     log = PredictionLog("flight_delay", started_at=START)
     log.write([logged("a")]).result(timeout=5)
     with monkeypatch.context() as readonly:

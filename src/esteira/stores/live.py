@@ -97,14 +97,15 @@ class Live:
     def health(self) -> tuple[int, Health]:
         """HTTP status 200 or 503, and why. Not ready: no verified release, or answers cannot be logged."""
         serving = self._following.current
-        ready = serving is not None and self._log.failure is None
-        failure = f"The prediction log cannot be written: {self._log.failure}." if self._log.failure else None
+        ready = serving is not None and not self._log.refuses
+        lost = f" {self._log.dropped:,} predictions were given without being logged." if self._log.dropped else ""
+        failure = f"The prediction log cannot be written: {self._log.failure}." if self._log.failure else ""
         return 200 if ready else 503, Health(
             ready=ready,
             use_case=self._use_case.name,
             release=serving.release.id if serving else None,
             model_version=serving.release.model_version if serving else None,
-            troubles=[each for each in (self._following.trouble, failure) if each],
+            troubles=[each for each in (self._following.trouble, (failure + lost).strip()) if each],
         )
 
     def _now(self) -> datetime:
@@ -157,8 +158,6 @@ class Live:
             if looks * every >= _HORIZON_SECONDS:
                 looks = 0
                 self._read_horizon()
-            if self._log.failure is not None:
-                self._log.write([])  # finds out whether the disk is back, without waiting for a request
 
     def _read_horizon(self) -> None:
         try:

@@ -1,13 +1,10 @@
 """Predictions that were given, collected from the prediction log; predictions made ahead, looked up by entity."""
 
-import fcntl
 import json
-import logging
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from contextlib import closing
+from datetime import UTC, datetime
+from typing import Any
 
 import polars as pl
 
@@ -15,8 +12,8 @@ from esteira.contract import MOMENT
 from esteira.errors import WrongColumns
 from esteira.model_card import Frozen
 from esteira.settings import settings
-from esteira.stores import tables
-from esteira.stores.prediction_log import SEGMENT, LoggedPrediction, is_growing, segments_path
+from esteira.stores import collection, tables
+from esteira.stores.prediction_log import LoggedPrediction, segments_path
 
 PREDICTIONS: dict[str, pl.DataType] = {
     "prediction_id": pl.String(),
@@ -36,6 +33,9 @@ PREDICTIONS: dict[str, pl.DataType] = {
     "features": pl.String(),
     "event_times": pl.String(),
     "created_times": pl.String(),
+    "share": pl.Float64(),
+    # Of requested_at, in UTC: the table is partitioned by it.
+    "day": pl.Date(),
 }
 CACHED: dict[str, pl.DataType] = {
     "entity_id": pl.String(),
@@ -46,9 +46,6 @@ CACHED: dict[str, pl.DataType] = {
     "missing": pl.String(),
 }
 _JSON = ("inputs", "features", "event_times", "created_times")
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_BYTE = timedelta(microseconds=1)
-_log = logging.getLogger("esteira.stores.predictions")
 
 
 class CachedPrediction(Frozen):
@@ -65,15 +62,9 @@ class CachedPrediction(Frozen):
 def collect(use_case: str) -> int:
     """Move every whole line of the prediction log into the table ``predictions_<use_case>``; return how many.
 
-    Each line arrives exactly once, whatever is killed: a segment's slice and how far it reaches are one commit.
-    Segments are read while they grow; a finished one is deleted after its last line was collected, and a torn last
-    line, an answer never given, is reported and left out.
+    Each line arrives exactly once, whatever is killed (see collection).
     """
-    folder = segments_path(use_case)
-    if not folder.is_dir():
-        return 0
-    with _only_collector(folder):
-        return sum(_collect_segment(use_case, segment) for segment in sorted(folder.glob(f"*{SEGMENT}")))
+    return collection.collect(segments_path(use_case), _table(use_case), _row, PREDICTIONS, partition_by="day")
 
 
 def read_predictions(use_case: str, after: datetime | None = None, until: datetime | None = None) -> pl.DataFrame:
@@ -157,49 +148,15 @@ def read_cached(use_case: str, epoch: str, entity_id: str) -> CachedPrediction |
         return cached.read(epoch, entity_id)
 
 
-def _collect_segment(use_case: str, segment: Path) -> int:
-    growing = is_growing(segment)  # asked before reading: a process that ends in between leaves nothing unread
-    reached = tables.horizon(_table(use_case), writer=segment.stem)
-    start = 0 if reached is None else (reached - _EPOCH) // _BYTE
-    with segment.open("rb") as file:
-        file.seek(start)
-        tail = file.read()
-    whole = tail[: tail.rfind(b"\n") + 1]
-    rows = _rows(whole)
-    if rows.height:
-        # The table's record of how far a writer has come is a moment; here it counts bytes as microseconds.
-        until = _EPOCH + (start + len(whole)) * _BYTE
-        tables.append(_table(use_case), rows, after=reached, until=until, writer=segment.stem)
-    if not growing:
-        if len(whole) < len(tail):
-            _log.warning(
-                "%s ends in a torn line of %d bytes: left out, it was never answered.",
-                segment,
-                len(tail) - len(whole),
-            )
-        segment.unlink()
-    return rows.height
-
-
-def _rows(lines: bytes) -> pl.DataFrame:
-    records = []
-    for line in lines.splitlines():
-        logged = LoggedPrediction.model_validate_json(line)
-        record = logged.model_dump()
-        plain = logged.model_dump(mode="json", include=set(_JSON))
-        records.append({**record, **{name: json.dumps(plain[name]) for name in _JSON}})
-    return pl.DataFrame(records, schema=PREDICTIONS)
+def _row(line: bytes) -> dict[str, Any]:
+    logged = LoggedPrediction.model_validate_json(line)
+    plain = logged.model_dump(mode="json", include=set(_JSON))
+    whole = {name: json.dumps(plain[name]) for name in _JSON}
+    return {**logged.model_dump(), **whole, "day": logged.requested_at.astimezone(UTC).date()}
 
 
 def _table(use_case: str) -> str:
     return f"predictions_{use_case}"
-
-
-@contextmanager
-def _only_collector(folder: Path) -> Iterator[None]:
-    with (folder / "collector.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def _cache() -> sqlite3.Connection:

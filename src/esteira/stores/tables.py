@@ -4,6 +4,7 @@ Every append is one atomic commit that also records how far its writer has come 
 so a slice that is written again changes nothing and a crash leaves the table as before or as after.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from threading import Lock
@@ -32,11 +33,13 @@ def append(
     until: datetime,
     after: datetime | EllipsisType | None = ...,
     writer: str = "ingest",
+    partition_by: str | None = None,
 ) -> int:
     """Append ``rows`` as the slice of ``writer`` that ends at ``until``; return the table's version.
 
     A slice that ends no later than what this writer has already written is left out: same slice twice, same version.
     ``after``, when given, is the horizon the rows were computed from; two writers can then never overlap.
+    ``partition_by`` names the column by whose values a new table's files are kept apart.
 
     Raises:
         WrongColumns: the rows' columns or types differ from the table's.
@@ -58,6 +61,7 @@ def append(
             current or path,
             rows,
             mode="error" if current is None else "append",
+            partition_by=partition_by,
             configuration=_CONFIGURATION if current is None else None,
             commit_properties=CommitProperties(app_transactions=[progress]),
         )
@@ -136,7 +140,8 @@ def history(table: str) -> list[dict[str, object]]:
 def _compact(table: str) -> None:
     # Every slice is a file, and a reader opens them all; the rows, their order and older versions stay as they are.
     current = _newest(table)
-    if len(current.file_uris()) > _MOST_FILES:
+    files = Counter(each.rpartition("/")[0] for each in current.file_uris())  # per partition, if there are any
+    if max(files.values(), default=0) > _MOST_FILES:
         current.optimize.compact()
 
 
