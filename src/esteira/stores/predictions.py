@@ -67,12 +67,17 @@ def collect(use_case: str) -> int:
     return collection.collect(segments_path(use_case), _table(use_case), _row, PREDICTIONS, partition_by="day")
 
 
+def scan_predictions(use_case: str) -> pl.LazyFrame:
+    """Collected predictions in the columns of ``PREDICTIONS``. Raises MissingData when none were ever collected."""
+    return tables.scan(_table(use_case))
+
+
 def read_predictions(use_case: str, after: datetime | None = None, until: datetime | None = None) -> pl.DataFrame:
     """Collected predictions with ``after < as_of <= until``, in the columns of ``PREDICTIONS``, oldest first.
 
     Raises MissingData when none were ever collected.
     """
-    rows = tables.scan(_table(use_case))
+    rows = scan_predictions(use_case)
     if after is not None:
         rows = rows.filter(pl.col("as_of") > after)
     if until is not None:
