@@ -9,6 +9,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import Pipeline
 from xgboost import XGBClassifier
 
+from esteira.calibration import Calibrated
 from esteira.encoding import ColumnEncoder, DenseEncoder
 from esteira.model_card import Column, ModelCard
 
@@ -68,6 +69,11 @@ def card(**changes: Any) -> ModelCard:
 
 def xgboost_pipeline() -> Pipeline:
     model = XGBClassifier(n_estimators=20, max_depth=4, n_jobs=1)
+    return Pipeline([("encode", ColumnEncoder()), ("model", model)]).fit(frame(), _outcome())
+
+
+def calibrated_pipeline() -> Pipeline:
+    model = Calibrated(XGBClassifier(n_estimators=20, max_depth=4, n_jobs=1))
     return Pipeline([("encode", ColumnEncoder()), ("model", model)]).fit(frame(), _outcome())
 
 

@@ -7,9 +7,9 @@ import pytest
 from esteira.errors import InvalidRequest, ModelError
 from esteira.serving.post_processing import PostProcessing
 from esteira.serving.predictor import Predictor
-from tests.serving.models import card, frame, linear_pipeline, logistic_pipeline, xgboost_pipeline
+from tests.serving.models import calibrated_pipeline, card, frame, linear_pipeline, logistic_pipeline, xgboost_pipeline
 
-PIPELINES = {"xgboost": xgboost_pipeline, "logistic": logistic_pipeline}
+PIPELINES = {"xgboost": xgboost_pipeline, "calibrated": calibrated_pipeline, "logistic": logistic_pipeline}
 WIDE = PostProcessing(kind="binary", threshold=0.5, bounds=(0.0, 1.0))
 
 

@@ -14,6 +14,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
 from xgboost import XGBClassifier, XGBRegressor
 
+from esteira.calibration import Calibrated
 from esteira.encoding import ColumnEncoder, DenseEncoder
 from esteira.errors import AlteredModel, ModelError, UnknownName
 from esteira.model_card import Column, Estimate, ModelCard
@@ -36,6 +37,8 @@ def fitted(kind: str = "xgboost", *, depth: int = 3, threads: int = 1) -> Pipeli
     trees = {"n_estimators": 5, "max_depth": depth, "n_jobs": threads}
     encoder, model = {
         "xgboost": (ColumnEncoder(), XGBClassifier(**trees)),
+        "calibrated": (ColumnEncoder(), Calibrated(XGBClassifier(**trees))),
+        "calibrated logistic": (DenseEncoder(), Calibrated(LogisticRegression())),
         "regression": (ColumnEncoder(), XGBRegressor(**trees)),
         "logistic": (DenseEncoder(), LogisticRegression()),
     }[kind]
@@ -67,7 +70,7 @@ def answers(pipeline: Pipeline, rows: pd.DataFrame) -> bytes:
     return bytes(np.asarray(predict(rows)).tobytes())
 
 
-@pytest.mark.parametrize("kind", ["xgboost", "regression", "logistic"])
+@pytest.mark.parametrize("kind", ["xgboost", "regression", "logistic", "calibrated", "calibrated logistic"])
 def test_a_loaded_model_answers_bit_for_bit_as_the_saved_one(kind: str) -> None:
     pipeline = fitted(kind)
     card = models.save(pipeline, card_of(pipeline), PROFILE)

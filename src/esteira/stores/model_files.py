@@ -14,13 +14,14 @@ import skops.io
 from sklearn.pipeline import Pipeline
 from xgboost import XGBClassifier, XGBRegressor
 
+from esteira.calibration import Calibrated, uncalibrated
 from esteira.errors import ModelError
 
 PIPELINE = "pipeline.skops"
 TREES = "trees.ubj"
 ESTIMATOR = "estimator.json"
 
-TRUSTED = ("esteira.encoding.ColumnEncoder", "esteira.encoding.DenseEncoder")
+TRUSTED = ("esteira.calibration.Calibrated", "esteira.encoding.ColumnEncoder", "esteira.encoding.DenseEncoder")
 """Types that may be built when a model is loaded, besides those of scikit-learn, numpy and scipy that skops knows."""
 
 _BOOSTED = {"XGBClassifier": XGBClassifier, "XGBRegressor": XGBRegressor}
@@ -34,7 +35,8 @@ def dump_pipeline(pipeline: Pipeline) -> dict[str, bytes]:
 
     Raises ModelError when a part of it is of a type that would not be trusted when loaded, or is not fitted.
     """
-    name, final = pipeline.steps[-1]
+    name, last = pipeline.steps[-1]
+    final = uncalibrated(last)
     if type(final).__name__ not in _BOOSTED:
         return {PIPELINE: _dump_skops(pipeline)}
     parameters = {
@@ -43,7 +45,11 @@ def dump_pipeline(pipeline: Pipeline) -> dict[str, bytes]:
         if value is not None and value == value and key not in _WHERE_IT_RAN  # noqa: PLR0124 - NaN is the default
     }
     try:
-        described = json.dumps({"class": type(final).__name__, "parameters": parameters}, sort_keys=True, indent=2)
+        described = json.dumps(
+            {"class": type(final).__name__, "parameters": parameters, "calibration": _calibration(last)},
+            sort_keys=True,
+            indent=2,
+        )
     except TypeError as error:
         raise ModelError(
             f"The parameters of step {name!r} cannot be written as JSON: {error}. "
@@ -71,8 +77,22 @@ def build_pipeline(files: Mapping[str, bytes]) -> Pipeline:
         final.load_model(bytearray(files[TREES]))
         for learned in ("base_score", "booster"):  # XGBoost writes what it learned over these two hyperparameters
             setattr(final, learned, described["parameters"].get(learned))
-        pipeline.steps[-1] = (pipeline.steps[-1][0], final)
+        pipeline.steps[-1] = (pipeline.steps[-1][0], _calibrated(final, described["calibration"]))
     return pipeline
+
+
+def _calibration(last: Any) -> dict[str, float] | None:
+    if not isinstance(last, Calibrated):
+        return None
+    return {"newest_share": last.newest_share, "slope": last.slope_, "intercept": last.intercept_}
+
+
+def _calibrated(final: Any, numbers: Mapping[str, float] | None) -> Any:
+    if numbers is None:
+        return final
+    whole = Calibrated(final, numbers["newest_share"])
+    whole.model_, whole.slope_, whole.intercept_ = final, numbers["slope"], numbers["intercept"]
+    return whole
 
 
 def _dump_skops(pipeline: Pipeline) -> bytes:

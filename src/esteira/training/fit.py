@@ -12,6 +12,7 @@ import pandas as pd
 import polars as pl
 from sklearn.pipeline import Pipeline
 
+from esteira.calibration import uncalibrated
 from esteira.contract import EVENT, UseCase
 from esteira.model_card import Column, Estimate, SliceQuality
 from esteira.training.bootstrap import Floats
@@ -115,8 +116,8 @@ def _importances(
 ) -> dict[str, float]:
     """Each column's share: of the trees' total gain, or else of the loss added by shuffling the column's values."""
     names = [str(name) for name in frame.columns]
-    if hasattr(pipeline[-1], "get_booster"):
-        gains = pipeline[-1].get_booster().get_score(importance_type="total_gain")
+    if hasattr(uncalibrated(pipeline[-1]), "get_booster"):
+        gains = uncalibrated(pipeline[-1]).get_booster().get_score(importance_type="total_gain")
         weights = {name: float(gains.get(f"f{place}", 0.0)) for place, name in enumerate(names)}
     else:
         generator = np.random.default_rng(seed)
