@@ -12,7 +12,7 @@ from esteira.contract import CREATED, EVENT, utc
 from esteira.errors import InputError, MissingData, MomentOutsideData, NoRelease, UnknownName
 from esteira.model_card import missing_records
 from esteira.monitoring.policy import Verdict
-from esteira.stores import clock, ledger, models, predictions, retrain_requests, tables, tracking, verdicts
+from esteira.stores import clock, ledger, models, predictions, retrain_requests, runs, tables, verdicts
 from esteira.stores.live import Live
 from esteira.stores.retrain_requests import RetrainRequest
 from flows.ingest import ingest
@@ -54,8 +54,8 @@ def test_train_stores_a_model_with_card_reference_and_run(belt: Belt) -> None:
     model = models.load(NAME, belt.challenger)
     assert model.card.as_of == belt.as_of
     assert missing_records(model.card, model.attachments) == []
-    runs = tracking.runs(NAME)
-    assert runs.filter(pl.col("run_id") == model.card.run_id)["status"].to_list() == ["FINISHED"]
+    assert runs.find([NAME], belt.challenger).run_id == model.card.run_id
+    assert runs.find([NAME], model.card.run_id).status == "FINISHED"
     assert belt.challenger in artifact("trained")
 
 

@@ -5,13 +5,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import polars as pl
 import pytest
 
 from esteira.errors import ModelError, UnknownName
 from esteira.model_card import REQUIRED_FILES, Column, Estimate, ModelCard, SliceQuality
 from esteira.settings import settings
-from esteira.stores import tracking
+from esteira.stores import runs, tracking
 
 pytestmark = [
     pytest.mark.slow,  # MLflow needs seconds to start
@@ -30,7 +29,7 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ESTEIRA_HOME", str(home))
         settings.cache_clear()
-        tracking._client()
+        tracking.connect()
     settings.cache_clear()
     return home / "mlflow.db"
 
@@ -67,8 +66,13 @@ def record(*, without: str = "", tags: dict[str, str] | None = None, **changed: 
 
 def test_a_run_is_listed_with_everything_its_card_says() -> None:
     run_id = record(tags={"flow_run": "belt"})
-    row = tracking.runs("flight_delay").row(0, named=True)
-    assert (row["run_id"], row["status"]) == (run_id, "FINISHED")
+    (run,) = runs.listed(["flight_delay"])
+    assert (run.run_id, run.status, run.version) == (run_id, "FINISHED", "2013-03-01-a")
+    row = {
+        **{f"metrics.{name}": value for name, value in run.metrics.items()},
+        **{f"parameters.{name}": value for name, value in run.parameters.items()},
+        **{f"tags.{name}": value for name, value in run.facts.items()},
+    }
     expected = {
         "metrics.auc": 0.75, "metrics.auc_low": 0.73, "metrics.baseline/log_loss": 0.5, "metrics.importance/delay": 1.0,
         "metrics.cost/wall_seconds": 12.5, "metrics.size_bytes": 1500.0,
@@ -98,22 +102,41 @@ def test_a_run_is_listed_with_everything_its_card_says() -> None:
 def test_a_run_that_lacks_a_required_record_fails_and_stays_listed(missing: dict[str, Any], name: str) -> None:
     with pytest.raises(ModelError, match=f"lacks required records: {name}"):
         record(**missing)
-    listed = tracking.runs("flight_delay")
-    assert listed["status"].to_list() == ["FAILED"]
-    assert name in listed["tags.failed_because"][0]
+    (listed,) = runs.listed(["flight_delay"])
+    assert listed.status == "FAILED"
+    assert name in listed.failure
 
 
 def test_failed_and_finished_runs_are_listed_together_newest_first() -> None:
     tracking.record_failure("flight_delay", as_of="2013-02-01", reason="No labels.", tags={})
     record()
-    listed = tracking.runs("flight_delay")
-    assert listed["status"].to_list() == ["FINISHED", "FAILED"]
-    assert listed["tags.failed_because"].to_list() == [None, "No labels."]
-    assert listed.schema["started"] == pl.Datetime("ms", "UTC")
+    listed = runs.listed(["flight_delay"])
+    assert [each.status for each in listed] == ["FINISHED", "FAILED"]
+    assert [each.failure for each in listed] == ["", "No labels."]
+    assert listed[0].started >= listed[1].started
 
 
 def test_a_use_case_never_trained_has_no_runs() -> None:
-    assert tracking.runs("nothing").is_empty()
+    assert runs.listed(["nothing"]) == []
+
+
+def test_the_best_come_first_and_failures_last() -> None:
+    for version, value in (("worse", 0.6), ("best", 0.9), ("middle", 0.7)):
+        record(version=version, metrics={"auc": Estimate(value=value, low=0.5, high=0.95, rows=10)})
+    tracking.record_failure("flight_delay", as_of="2013-02-01", reason="No labels.", tags={})
+    best = runs.listed(["flight_delay"], by="auc")
+    assert [each.version for each in best] == ["best", "middle", "worse", ""]
+    assert [each.version for each in runs.listed(["flight_delay"], by="auc", limit=2)] == ["best", "middle"]
+    with pytest.raises(UnknownName, match=r"metric 'acu'. Known: "):
+        runs.listed(["flight_delay"], by="acu")
+
+
+def test_a_run_is_found_by_its_id_or_by_the_model_it_came_to() -> None:
+    run_id = record(version="2013-03-01-b")
+    for name in (run_id, "2013-03-01-b", "flight_delay:2013-03-01-b"):
+        assert runs.find(["flight_delay"], name).run_id == run_id
+    with pytest.raises(UnknownName, match=r"Unknown run '2012'. Known: 2013-03-01-b"):
+        runs.find(["flight_delay"], "2012")
 
 
 def test_an_alias_moves_between_versions_and_back() -> None:
@@ -121,10 +144,10 @@ def test_an_alias_moves_between_versions_and_back() -> None:
     record(version="two")
     for version in ("one", "two", "one", "one"):
         tracking.mark_alias("flight_delay", version, "champion")
-        found = tracking._client().get_model_version_by_alias("flight_delay", "champion")
+        found = tracking.connect().get_model_version_by_alias("flight_delay", "champion")
         assert found.tags["model_version"] == version
-    assert len(tracking._client().search_model_versions("name='flight_delay'")) == 2
-    with pytest.raises(UnknownName, match=r"'three'\. Known: two, one"):
+    assert len(tracking.connect().search_model_versions("name='flight_delay'")) == 2
+    with pytest.raises(UnknownName, match="No finished run recorded model version 'three'"):
         tracking.mark_alias("flight_delay", "three", "champion")
 
 

@@ -18,8 +18,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import polars as pl
-
 from esteira.errors import ModelError, UnknownName
 from esteira.model_card import Estimate, ModelCard, missing_records
 from esteira.settings import settings
@@ -28,10 +26,11 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 CARD = "card.json"
+MODEL_VERSION = "model_version"
+"""The tag that names the model a run came to."""
 _LIBRARIES = ("scikit-learn", "numpy", "pandas", "polars", "feast", "bentoml")
 _XGBOOST = ("xgboost", "xgboost-cpu")
 _FAILED_BECAUSE = "failed_because"
-_MODEL_VERSION = "model_version"
 _NOT_ALLOWED = re.compile(r"[^\w\-. /]")
 _LONGEST_PARAMETER = 6000
 
@@ -87,7 +86,7 @@ def record_run(card: ModelCard, *, artifacts: Mapping[str, bytes], tags: Mapping
     }
     described = {
         **card.environment,
-        _MODEL_VERSION: card.version,
+        MODEL_VERSION: card.version,
         "as_of": card.as_of.isoformat(),
         **{
             name: getattr(card, name)
@@ -100,7 +99,7 @@ def record_run(card: ModelCard, *, artifacts: Mapping[str, bytes], tags: Mapping
         **{f"data_version/{name}": str(version) for name, version in card.data_versions.items()},
         **tags,
     }  # fmt: skip
-    client = _client()
+    client = connect()
     run = client.create_run(_experiment(client, card.use_case), run_name=card.version)
     run_id = str(run.info.run_id)
     try:
@@ -118,45 +117,12 @@ def record_run(card: ModelCard, *, artifacts: Mapping[str, bytes], tags: Mapping
 
 def record_failure(use_case: str, *, as_of: str, reason: str, tags: Mapping[str, str]) -> str:
     """List a training that did not come to a model, with why; return the run's id."""
-    client = _client()
+    client = connect()
     run = client.create_run(_experiment(client, use_case), run_name=f"failed {as_of}")
     run_id = str(run.info.run_id)
     _log(client, run_id, {}, {}, {**environment(), "as_of": as_of, _FAILED_BECAUSE: reason, **tags})
     client.set_terminated(run_id, status="FAILED")
     return run_id
-
-
-def runs(use_case: str) -> pl.DataFrame:
-    """All runs of a use case, newest first: run_id, status, started, then ``tags.…``, ``parameters.…``, ``metrics.…``.
-
-    Empty, with the first three columns only, when the use case was never trained.
-    """
-    client = _client()
-    schema = pl.Schema({"run_id": pl.String(), "status": pl.String(), "started": pl.Datetime("ms", "UTC")})
-    experiment = client.get_experiment_by_name(use_case)
-    if experiment is None:
-        return pl.DataFrame(schema=schema)
-    found: list[Any] = []
-    token = None
-    while True:
-        page = client.search_runs([experiment.experiment_id], order_by=["attributes.start_time DESC"], page_token=token)
-        found.extend(page)
-        token = page.token
-        if not token:
-            break
-    rows = [
-        {
-            "run_id": run.info.run_id,
-            "status": run.info.status,
-            "started": run.info.start_time,
-            **{f"tags.{name}": value for name, value in run.data.tags.items() if not name.startswith("mlflow.")},
-            **{f"parameters.{name}": value for name, value in run.data.params.items()},
-            **{f"metrics.{name}": value for name, value in run.data.metrics.items()},
-        }
-        for run in found
-    ]
-    table = pl.DataFrame(rows, infer_schema_length=None) if rows else pl.DataFrame(schema=schema)
-    return table.with_columns(pl.col("started").cast(schema["started"]))
 
 
 def mark_alias(use_case: str, version: str, alias: str) -> None:
@@ -166,27 +132,29 @@ def mark_alias(use_case: str, version: str, alias: str) -> None:
     """
     from mlflow.exceptions import MlflowException  # noqa: PLC0415 - takes seconds
 
-    client = _client()
-    table = runs(use_case)
-    finished = table.filter(pl.col("status") == "FINISHED")
-    column = f"tags.{_MODEL_VERSION}"
-    known = finished[column].to_list() if column in finished.columns else []
-    if version not in known:
-        raise UnknownName.among("model version in MLflow", version, known, "The train flow records them.")
+    client = connect()
+    experiment = client.get_experiment_by_name(use_case)
+    condition = f"attributes.status = 'FINISHED' AND tags.{MODEL_VERSION} = '{version}'"
+    finished = client.search_runs([experiment.experiment_id], condition, max_results=1) if experiment else []
+    if not finished:
+        raise UnknownName(
+            f"No finished run recorded model version {version!r} of {use_case!r}. The train flow records them; "
+            "esteira runs list shows them."
+        )
     try:
         client.create_registered_model(use_case)
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
     registered = [
-        each for each in client.search_model_versions(f"name='{use_case}'") if each.tags.get(_MODEL_VERSION) == version
+        each for each in client.search_model_versions(f"name='{use_case}'") if each.tags.get(MODEL_VERSION) == version
     ]
     if registered:
         number = registered[0].version
     else:
-        run = client.get_run(finished["run_id"][known.index(version)])
+        run = finished[0].info
         number = client.create_model_version(
-            use_case, source=run.info.artifact_uri, run_id=run.info.run_id, tags={_MODEL_VERSION: version}
+            use_case, source=run.artifact_uri, run_id=run.run_id, tags={MODEL_VERSION: version}
         ).version
     client.set_registered_model_alias(use_case, alias, number)
 
@@ -251,7 +219,8 @@ def _experiment(client: "MlflowClient", use_case: str) -> str:
         return str(experiment.experiment_id)
 
 
-def _client() -> "MlflowClient":
+def connect() -> "MlflowClient":
+    """MLflow's client for the tracking store of the settings."""
     from mlflow import MlflowClient  # noqa: PLC0415 - takes seconds
 
     settings().home.mkdir(parents=True, exist_ok=True)
