@@ -5,7 +5,7 @@ from datetime import datetime
 from prefect import flow
 
 from flows.moment import moment_of_run
-from flows.report import publish
+from flows.report import Progress, publish
 from flows.steps import serving as steps
 from flows.steps.data import require_ingested
 from flows.steps.serving import Precomputed
@@ -17,12 +17,12 @@ def precompute(use_case: str, as_of: datetime | None = None) -> Precomputed:
 
     1. Require that data was ingested up to ``as_of``.
     2. Find the entities known then that will be asked for within the horizon.
-    3. Join their features as they are known now, and score them.
-    4. Put the batch in place of the release's earlier one, in one step.
+    3. Piece by piece, join their features as they are known now, score them, and keep them.
+    4. Show the batch in place of the release's earlier one, in one step.
     """
     moment = moment_of_run(as_of)
     require_ingested(use_case, moment)
-    precomputed = steps.precompute_predictions(use_case, moment)
+    precomputed = steps.precompute_predictions(use_case, moment, tell=Progress("precompute-progress"))
     publish(
         "precomputed", f"{precomputed.entities:,} predictions ahead, as of {moment:%Y-%m-%d %H:%M} UTC", precomputed
     )

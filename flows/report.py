@@ -1,8 +1,9 @@
 """Leave what a flow did where people look: an artifact in Prefect, an entry in the audit log."""
 
 from typing import Any
+from uuid import UUID
 
-from prefect.artifacts import create_markdown_artifact
+from prefect.artifacts import create_markdown_artifact, create_progress_artifact, update_progress_artifact
 from prefect.runtime import flow_run
 from pydantic import BaseModel
 
@@ -24,6 +25,23 @@ def publish(key: str, title: str, record: BaseModel, *, sentences: tuple[str, ..
         else:
             plain.append(f"| {name.replace('_', ' ')} | {_text(value)} |")
     create_markdown_artifact(key=key, markdown="\n".join([*lines, "| | |", "|---|---|", *plain]), description=title)
+
+
+class Progress:
+    """How far a long step has come, as an artifact that Prefect's page draws while the run goes on."""
+
+    def __init__(self, key: str) -> None:
+        """Nothing is shown before there is something to tell: most steps are done in one piece."""
+        self._key = key
+        self._shown: UUID | None = None
+
+    def __call__(self, done: int, of: int) -> None:
+        """Tell that ``done`` of ``of`` is done."""
+        share = 100.0 * done / of
+        if self._shown is not None:
+            update_progress_artifact(self._shown, progress=share)
+        elif done < of:
+            self._shown = create_progress_artifact(progress=share, key=self._key)  # type: ignore[assignment]
 
 
 def _deed(key: str, title: str, record: dict[str, Any]) -> Deed:

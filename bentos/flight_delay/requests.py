@@ -8,10 +8,14 @@ from pydantic import AwareDatetime, ConfigDict, Field, model_validator
 
 from esteira.errors import InvalidRequest
 from esteira.serving.answers import Request
+from esteira.use_cases.flights.on_demand import NEW_YORK
 
 _LONGEST_BLOCK = timedelta(hours=24)
 _FURTHEST_AHEAD = timedelta(days=400)
 _LONGEST_PAST = timedelta(days=2)
+_MOST = 1_000
+_MOST_LOOKED_UP = 10_000
+_WHOLE = ("carrier", "flight", "origin", "dest", "scheduled_departure", "scheduled_arrival")
 EXAMPLE: dict[str, Any] = {
     "flight_id": "2013-03-01-UA1545-EWR-IAH",
     "carrier": "UA",
@@ -23,25 +27,43 @@ EXAMPLE: dict[str, Any] = {
     "scheduled_arrival": "2013-03-01T08:19:00-06:00",
 }
 
+FeatureValue = float | int | bool | str | None
+
 
 class Flight(Request):
-    """A scheduled flight, as the timetable knows it."""
+    """A scheduled flight, as the timetable knows it; or its flight_id alone, if it was predicted ahead before."""
 
     flight_id: str = Field(min_length=1, max_length=64, description="Local date, carrier and number, origin, dest.")
-    carrier: str = Field(min_length=2, max_length=3)
-    flight: int = Field(ge=1, le=9999, description="The flight number.")
-    origin: str = Field(min_length=3, max_length=3)
-    dest: str = Field(min_length=3, max_length=3)
+    carrier: str | None = Field(default=None, min_length=2, max_length=3)
+    flight: int | None = Field(default=None, ge=1, le=9999, description="The flight number.")
+    origin: str | None = Field(default=None, min_length=3, max_length=3)
+    dest: str | None = Field(default=None, min_length=3, max_length=3)
     tailnum: str | None = Field(default=None, min_length=1, max_length=10, description="The aircraft, if assigned.")
-    scheduled_departure: AwareDatetime
-    scheduled_arrival: AwareDatetime
+    scheduled_departure: AwareDatetime | None = None
+    scheduled_arrival: AwareDatetime | None = None
+
+    @property
+    def is_named_only(self) -> bool:
+        """Whether its keys must be looked up."""
+        return self.carrier is None
 
     @model_validator(mode="after")
-    def _arrives_after_it_departs(self) -> Self:
-        if not timedelta() < self.scheduled_arrival - self.scheduled_departure < _LONGEST_BLOCK:
+    def _is_whole_and_the_flight_it_names(self) -> Self:
+        given = [name for name in (*_WHOLE, "tailnum") if getattr(self, name) is not None]
+        if not given:
+            return self
+        if absent := [name for name in _WHOLE if name not in given]:
+            raise ValueError(f"{', '.join(absent)} is missing; give the flight_id alone, or the whole flight")
+        departure, arrival = self.scheduled_departure, self.scheduled_arrival
+        if departure is None or arrival is None or not timedelta() < arrival - departure < _LONGEST_BLOCK:
             raise ValueError(
-                f"scheduled_arrival {self.scheduled_arrival.isoformat()} is not within 24 hours after "
-                f"scheduled_departure {self.scheduled_departure.isoformat()}"
+                f"scheduled_arrival {arrival} is not within 24 hours after scheduled_departure {departure}"
+            )
+        named = flight_id(departure, self.carrier, self.flight, self.origin, self.dest)
+        if named != self.flight_id:
+            raise ValueError(
+                f"flight_id {self.flight_id!r} contradicts the rest of the flight, which makes it {named!r} "
+                "(date in New York, carrier and number, origin, dest)"
             )
         return self
 
@@ -49,10 +71,14 @@ class Flight(Request):
 class Flights(Request):
     """Flights to predict for, and optionally the moment whose knowledge to use."""
 
-    model_config = ConfigDict(json_schema_extra={"example": {"flights": [EXAMPLE]}})
+    model_config = ConfigDict(json_schema_extra={"example": {"flights": [EXAMPLE], "explain": True}})
 
-    flights: list[Flight] = Field(min_length=1, max_length=1000)
-    as_of: AwareDatetime | None = Field(default=None, description="Default: now. Nothing known later is used.")
+    flights: list[Flight] = Field(min_length=1, max_length=_MOST)
+    as_of: AwareDatetime | None = Field(
+        default=None,
+        description="Compute with what was known then. Default: now, from what was made ahead if it suits.",
+    )
+    explain: bool = Field(default=False, description="Compute, and tell what each feature contributed.")
 
 
 class FlightIds(Request):
@@ -60,29 +86,69 @@ class FlightIds(Request):
 
     model_config = ConfigDict(json_schema_extra={"example": {"flight_ids": [EXAMPLE["flight_id"]]}})
 
-    flight_ids: list[str] = Field(min_length=1, max_length=1000)
+    flight_ids: list[str] = Field(min_length=1, max_length=_MOST_LOOKED_UP)
 
 
-def columns(flights: Sequence[Flight], as_of: datetime) -> Mapping[str, Sequence[Any]]:
+class FlightFeatures(Request):
+    """A flight described by feature values of the caller's own; a feature that is left out is missing."""
+
+    name: str = Field(min_length=1, max_length=64, description="Names the row in the answer and in the log.")
+    features: dict[str, FeatureValue] = Field(max_length=1_000, description="As the live model card names them.")
+    keys: dict[str, FeatureValue] = Field(
+        default_factory=dict, max_length=100, description="What post-processing rules look at, such as origin."
+    )
+
+
+class Features(Request):
+    """Feature values to predict from as they are, without looking anything up."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "rows": [
+                    {
+                        "name": "an evening flight after a late arrival",
+                        "features": {"local_hour": 19.5, "airline": "UA", "expected_knock_on_minutes": 42.0},
+                    }
+                ]
+            }
+        }
+    )
+
+    rows: list[FlightFeatures] = Field(min_length=1, max_length=_MOST)
+    explain: bool = False
+
+
+def flight_id(
+    departure: datetime, carrier: str | None, flight: int | None, origin: str | None, dest: str | None
+) -> str:
+    """The name of a flight: its local date in New York, carrier and number, origin, dest."""
+    return f"{departure.astimezone(NEW_YORK).date()}-{carrier}{flight}-{origin}-{dest}"
+
+
+def columns(
+    flights: Sequence[Flight], known: Mapping[str, Mapping[str, Any]], as_of: datetime
+) -> Mapping[str, Sequence[Any]]:
     """Entity keys and request inputs of n flights asked about at ``as_of``; moments are whole unix seconds.
 
-    Raises InvalidRequest when a departure lies absurdly far from ``as_of``.
+    ``known`` has them for the flights that are given by name only. Raises InvalidRequest when a departure lies absurdly
+    far from ``as_of``.
     """
-    for flight in flights:
-        if not -_LONGEST_PAST <= flight.scheduled_departure - as_of <= _FURTHEST_AHEAD:
+    asked = int(as_of.timestamp())
+    rows = [known[each.flight_id] if each.is_named_only else _row(each) for each in flights]
+    for row in rows:
+        ahead = timedelta(seconds=row["scheduled_departure"] - asked)
+        if not -_LONGEST_PAST <= ahead <= _FURTHEST_AHEAD:
             raise InvalidRequest(
-                f"Flight {flight.flight_id!r} departs at {flight.scheduled_departure.isoformat()}, asked about as of "
-                f"{as_of.isoformat()}. Expected a departure from 2 days before to 400 days after; "
-                "give as_of to ask about another time."
+                f"Flight {row['flight_id']!r} departs {ahead} after {as_of.isoformat()}, the moment asked about. "
+                "Expected a departure from 2 days before to 400 days after; give as_of to ask about another time."
             )
-    return {
-        "flight_id": [each.flight_id for each in flights],
-        "carrier": [each.carrier for each in flights],
-        "flight": [each.flight for each in flights],
-        "origin": [each.origin for each in flights],
-        "dest": [each.dest for each in flights],
-        "tailnum": [each.tailnum for each in flights],
-        "scheduled_departure": [int(each.scheduled_departure.timestamp()) for each in flights],
-        "scheduled_arrival": [int(each.scheduled_arrival.timestamp()) for each in flights],
-        "predicted_at": [int(as_of.timestamp())] * len(flights),
-    }
+    names = ("flight_id", *_WHOLE, "tailnum")
+    return {**{name: [row[name] for row in rows] for name in names}, "predicted_at": [asked] * len(flights)}
+
+
+def _row(flight: Flight) -> Mapping[str, Any]:
+    row = dict(flight.__dict__)
+    for name in ("scheduled_departure", "scheduled_arrival"):
+        row[name] = int(row[name].timestamp())
+    return row

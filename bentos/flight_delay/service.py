@@ -7,9 +7,9 @@ from typing import Any
 
 import bentoml
 
-from bentos.flight_delay.requests import EXAMPLE, Flight, FlightIds, Flights, columns
+from bentos.flight_delay.requests import EXAMPLE, Features, Flight, FlightIds, Flights, columns, flight_id
 from esteira import use_cases
-from esteira.serving.answers import Answers
+from esteira.serving.answers import Answers, LookedUp
 from esteira.serving.edge import Edge, Get, Post
 from esteira.stores.live import Live
 
@@ -18,21 +18,32 @@ def probe(moment: datetime) -> Mapping[str, Sequence[Any]]:
     """A question every release must be able to answer before it serves."""
     departure = moment + timedelta(hours=2)
     flight = {**EXAMPLE, "scheduled_departure": departure, "scheduled_arrival": departure + timedelta(hours=4)}
-    return columns([Flight(**flight)], moment)
+    name = flight_id(departure, EXAMPLE["carrier"], EXAMPLE["flight"], EXAMPLE["origin"], EXAMPLE["dest"])
+    return columns([Flight(**{**flight, "flight_id": name})], {}, moment)
 
 
 live = Live(use_cases.get("flight_delay"), probe)
 
 
 async def predict(request: Flights) -> Answers:
-    """Answer with predictions computed now."""
-    rows = partial(columns, request.flights)
-    return await live.predict([each.flight_id for each in request.flights], rows, as_of=request.as_of)
+    """Answer with predictions made ahead where they are as good, else computed."""
+    named = [each.flight_id for each in request.flights if each.is_named_only]
+    rows = partial(columns, request.flights, live.known(named) if named else {})
+    ids = [each.flight_id for each in request.flights]
+    return await live.predict(ids, rows, as_of=request.as_of, explain=request.explain)
 
 
-async def cached(request: FlightIds) -> Answers:
+async def predict_features(request: Features) -> Answers:
+    """Answer from the feature values of the request."""
+    keys = {name for each in request.rows for name in each.keys}
+    given = {name: [each.keys.get(name) for each in request.rows] for name in keys}
+    names, rows = [each.name for each in request.rows], [each.features for each in request.rows]
+    return await live.predict_features(names, rows, given, explain=request.explain)
+
+
+async def cached(request: FlightIds) -> LookedUp:
     """Answer with predictions made ahead."""
-    return live.cached(request.flight_ids)
+    return await live.look_up(request.flight_ids)
 
 
 class FlightDelay:
@@ -50,11 +61,16 @@ class FlightDelay:
 
     @bentoml.api  # type: ignore[untyped-decorator]
     async def predict(self, request: Flights, /) -> Answers:
-        """Predict now, with the features known at ``as_of``; one answer per flight, in order."""
+        """Predict, one answer per flight, in order; each says whether it was computed now or made ahead."""
         return await predict(request)
 
     @bentoml.api  # type: ignore[untyped-decorator]
-    async def cached(self, request: FlightIds, /) -> Answers:
+    async def predict_features(self, request: Features, /) -> Answers:
+        """Predict from feature values given in the request, without looking anything up."""
+        return await predict_features(request)
+
+    @bentoml.api  # type: ignore[untyped-decorator]
+    async def cached(self, request: FlightIds, /) -> LookedUp:
         """Read the predictions which the live release made ahead; also GET /cached/{flight_id}."""
         return await cached(request)
 
@@ -67,11 +83,22 @@ service = bentoml.service(
     # Half of the throughput when on, as measured; the prediction log knows every answer.
     logging={"access": {"enabled": False}},
 )(FlightDelay)
+
+
+async def _health(_: str) -> tuple[int, Any]:
+    return live.health()
+
+
+async def _look_up(flight: str) -> tuple[int, Any]:
+    return 200, await live.look_up_one(flight)
+
+
 service.add_asgi_middleware(
     Edge,
-    posts={"/predict": Post(Flights, predict), "/cached": Post(FlightIds, cached)},
-    gets={
-        "/cached/": Get(lambda flight_id: (200, live.cached([flight_id]).predictions[0])),
-        "/readyz": Get(lambda _: live.health()),
+    posts={
+        "/predict": Post(Flights, predict),
+        "/predict_features": Post(Features, predict_features),
+        "/cached": Post(FlightIds, cached),
     },
+    gets={"/cached/": Get(_look_up), "/readyz": Get(_health)},
 )

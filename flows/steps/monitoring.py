@@ -50,11 +50,13 @@ def look_at_windows(use_case: str, judged: int, as_of: datetime) -> list[WindowF
         window = served.filter((pl.col("as_of") > start) & (pl.col("as_of") <= end))
         drift: Drift | None = None
         quality = None
-        if window.height:
+        computed = window.filter(pl.col("source") == "computed")  # only of these does the log have the features
+        if computed.height:
             columns = (*model.card.columns, Column(name=PREDICTION, type="number", view=PREDICTION))
-            profile = build_profile(sensitivity.mask(_features(window, model.card)), columns)
+            profile = build_profile(sensitivity.mask(_features(computed, model.card)), columns)
             profiles.save(use_case, release.id, start, end, profile)
             drift = measure(reference, read_profile(profile), thresholds, model.card.importances)
+        if window.height:
             joined = join_outcomes(window, outcomes, as_of=as_of, maturity=limits.outcome_maturity)
             quality = judge_quality(joined, declared.kind, minimum_rows=limits.minimum_rows // 2)
         facts.append(WindowFacts(start=start, end=end, rows=window.height, drift=drift, quality=quality))

@@ -7,11 +7,10 @@ import polars as pl
 from esteira import use_cases
 from esteira.contract import EVENT, UseCase
 from esteira.errors import InputError, MissingData, ReleaseError
-from esteira.model_card import Frozen, ModelCard
+from esteira.model_card import CONSTANT, Frozen, ModelCard
 from esteira.serving.post_processing import PostProcessing
 from esteira.serving.predictor import Predictor
 from esteira.stores import bentos, features, ledger, models, tables, verdicts
-from esteira.training.card import CONSTANT
 from esteira.training.gate import Check, Verdict, judge, with_check
 from esteira.training.labels import OUTCOME, label_entities
 from flows.steps.announce import GATE, announce

@@ -1,18 +1,23 @@
 """Steps that predict ahead with the live release."""
 
-import json
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 import polars as pl
 
 from esteira import use_cases
-from esteira.contract import EVENT
+from esteira.contract import EVENT, PREDICTED_AT, UseCase
 from esteira.model_card import Frozen
 from esteira.serving.post_processing import PostProcessing
 from esteira.serving.predictor import Predictor
-from esteira.stores import features, ledger, models, predictions, tables
+from esteira.stores import cached, features, ledger, models, tables
 from esteira.training.labels import upcoming
 from flows.steps.step import step
+
+PIECE = 20_000
+"""Entities scored at once: memory is bounded by it, and what is killed goes on from the last whole piece."""
+Tell = Callable[[int, int], None]
+"""Is told how many of how many entities are done."""
 
 
 class Precomputed(Frozen):
@@ -23,55 +28,65 @@ class Precomputed(Frozen):
     release: int
     model_version: str
     entities: int
-    mean_prediction: float | None
+    mean_output: float | None
 
 
 @step
-def precompute_predictions(use_case: str, as_of: datetime) -> Precomputed:
-    """Score every entity known at ``as_of`` that will be asked for within the horizon, under the live release."""
+def precompute_predictions(use_case: str, as_of: datetime, tell: Tell | None = None) -> Precomputed:
+    """Score every entity known at ``as_of`` that will be asked for within the horizon, under the live release.
+
+    A batch that was cut short is continued; one that is shown already, or is older than the one shown, is left alone.
+    """
     declared = use_cases.get(use_case)
     release = ledger.live(use_case)
     model = models.load(use_case, release.model_version, card_sha256=release.card_sha256)
+    predictor = Predictor(model.card, model.pipeline, PostProcessing.of(model.card.kind, release))
     ahead = upcoming(declared, declared.build_entities(tables.read_known(declared.entity_reads, as_of)), as_of=as_of)
-    joined = features.build_training_set(release.feature_service, ahead)
-    times = features.join_times(release.feature_service, ahead)
-    rules = PostProcessing.of(model.card.kind, release)
-    columns = [column.name for column in model.card.columns]
-    values = joined.select(columns).to_dict(as_series=False)
-    predicted = Predictor(model.card, model.pipeline, rules).predict(values).tolist() if joined.height else []
-    batch = pl.DataFrame(
-        {
-            "entity_id": joined[declared.entity_id],
-            "prediction": pl.Series(predicted, dtype=pl.Float64),
-            "as_of": joined[EVENT],
-            "computed_at": joined[EVENT],
-            "event_times": _event_times(times),
-            "missing": _missing(joined.select(columns)),
-        },
-        schema=predictions.CACHED,
-    )
-    predictions.write_cached(use_case, release.epoch, batch)
+    batch = cached.Batch(use_case, release.epoch, as_of)
+    if not batch.is_shown:
+        for start in range(batch.written(), ahead.height, PIECE):
+            piece = ahead.slice(start, PIECE)
+            batch.write(score_ahead(declared, predictor, piece), after=start)
+            if tell is not None:
+                tell(start + piece.height, ahead.height)
+        batch.show()
     return Precomputed(
         use_case=use_case,
         as_of=as_of,
         release=release.id,
         model_version=release.model_version,
-        entities=batch.height,
-        mean_prediction=float(batch["prediction"].mean()) if batch.height else None,  # type: ignore[arg-type]
+        entities=ahead.height,
+        mean_output=batch.mean(),
     )
 
 
-def _event_times(times: pl.DataFrame) -> list[str]:
+def score_ahead(declared: UseCase, predictor: Predictor, entities: pl.DataFrame) -> pl.DataFrame:
+    """Predict n entities from their features at their ``event_timestamp``; rows in the columns of ``cached.CACHED``."""
+    service = predictor.card.feature_service
+    joined = features.build_training_set(service, entities)
+    times = features.join_times(service, entities)
+    values = joined.select(predictor.names)
+    keys = [each for each in (*declared.entity_keys, *declared.request_inputs) if each != PREDICTED_AT]
+    outputs: Sequence[float] = predictor.output(values.to_dict(as_series=False)).tolist() if joined.height else []
+    rows = joined.select(
+        pl.col(declared.entity_id).alias("entity_id"),
+        pl.Series("output", outputs, dtype=pl.Float64),
+        pl.col(EVENT).alias("as_of"),
+        pl.struct(keys).struct.json_encode().alias("given"),
+    )
+    return rows.with_columns(_feature_ages(times, rows["as_of"]), _missing(values)).select(list(cached.CACHED))
+
+
+def _feature_ages(times: pl.DataFrame, as_of: pl.Series) -> pl.Series:
     suffix = f"__{EVENT}"
-    views = {name: name.removesuffix(suffix) for name in times.columns if name.endswith(suffix)}
-    return [
-        json.dumps({view: row[name].isoformat() if row[name] else None for name, view in views.items()})
-        for row in times.iter_rows(named=True)
-    ]
+    views = [name.removesuffix(suffix) for name in times.columns if name.endswith(suffix)]
+    ages = [((as_of - times[f"{view}{suffix}"]).dt.total_microseconds() / 1e6).alias(view) for view in views]
+    return pl.DataFrame(ages).to_struct("feature_ages").struct.json_encode().alias("feature_ages")
 
 
-def _missing(values: pl.DataFrame) -> list[str]:
-    return [
-        json.dumps([name for name, value in zip(values.columns, row, strict=True) if value is None])
-        for row in values.iter_rows()
+def _missing(values: pl.DataFrame) -> pl.Series:
+    names: Sequence[pl.Expr] = [
+        pl.when(pl.col(name).is_null()).then(pl.lit(f'"{name}"')).otherwise(None) for name in values.columns
     ]
+    listed = pl.concat_list(names).list.drop_nulls().list.join(", ")
+    return values.select(pl.format("[{}]", listed).alias("missing"))["missing"]

@@ -75,6 +75,11 @@ class ColumnEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # s
         return np.array(self.columns_, dtype=object)
 
     @property
+    def sources(self) -> list[str]:
+        """Of each of the matrix's columns, the column that goes into it."""
+        return list(self.columns_)
+
+    @property
     def n_features_in_(self) -> int:
         """How many columns go in."""
         return len(self.columns_)
@@ -96,6 +101,19 @@ class ColumnEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # s
         if values.keys() != set(self.columns_):
             raise _wrong_names(values.keys(), self.columns_)
         rows = len(values[self.columns_[0]])
+        wide = self._wide_row(values) if rows == 1 else self._wide(values, rows)
+        with np.errstate(over="ignore"):  # what overflows is infinite, and refused just below
+            narrow = wide.astype(np.float32)
+        if np.isinf(narrow).any():
+            name = self.columns_[int(np.isinf(narrow).any(axis=0).argmax())]
+            worst = wide[np.isinf(narrow[:, self.columns_.index(name)]), self.columns_.index(name)][0]
+            raise DataError(
+                f"Column {name!r} holds {worst}, which no model was trained on. Expected a finite number of "
+                "magnitude below 3.4e38, or None where the value is missing."
+            )
+        return narrow
+
+    def _wide(self, values: Mapping[str, Values], rows: int) -> npt.NDArray[np.float64]:
         wide = np.empty((rows, len(self.columns_)), dtype=np.float64)
         for place, name in enumerate(self.columns_):
             column = values[name]
@@ -109,16 +127,18 @@ class ColumnEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # s
                 wide[:, place] = _numbers(name, column)
             else:
                 wide[:, place] = [codes.get(word, np.nan) for word in _words(name, column)]
-        with np.errstate(over="ignore"):  # what overflows is infinite, and refused just below
-            narrow = wide.astype(np.float32)
-        if np.isinf(narrow).any():
-            name = self.columns_[int(np.isinf(narrow).any(axis=0).argmax())]
-            worst = wide[np.isinf(narrow[:, self.columns_.index(name)]), self.columns_.index(name)][0]
-            raise DataError(
-                f"Column {name!r} holds {worst}, which no model was trained on. Expected a finite number of "
-                "magnitude below 3.4e38, or None where the value is missing."
-            )
-        return narrow
+        return wide
+
+    def _wide_row(self, values: Mapping[str, Values]) -> npt.NDArray[np.float64]:
+        """As ``_wide`` for one row, which is most requests: an array a column would cost more than the trees."""
+        row: list[float | None] = []
+        for name in self.columns_:
+            column = values[name]
+            codes = self.codes_.get(name)
+            if len(column) != 1 or type(column[0]) not in (_NUMBERS if codes is None else _WORDS):
+                return self._wide(values, 1)  # which finds what is wrong, or an exotic number
+            row.append(column[0] if codes is None else codes.get(column[0], np.nan))
+        return np.array([row], dtype=np.float64)  # None becomes NaN
 
 
 class DenseEncoder(ColumnEncoder):
@@ -169,6 +189,13 @@ class DenseEncoder(ColumnEncoder):
         words = [f"{name}={word}" for name, codes in self.codes_.items() for word in codes]
         indicators = [f"{numbers[place]} is missing" for place in self.indicated_]
         return np.array([*words, *numbers, *indicators], dtype=object)
+
+    @property
+    def sources(self) -> list[str]:
+        """Of each of the matrix's columns, the column that goes into it."""
+        numbers = [self.columns_[place] for place in self._places]
+        words = [name for name, codes in self.codes_.items() for _ in codes]
+        return [*words, *numbers, *(numbers[place] for place in self.indicated_)]
 
     @property
     def _places(self) -> list[int]:

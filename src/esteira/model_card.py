@@ -8,6 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from esteira.rules import Rules
 
+CONSTANT = "constant_prediction"
+"""Under this name a card's baseline holds the constant itself, beside the metrics it reaches."""
+
 
 class Frozen(BaseModel):
     """A record that is checked when made and never changed."""
@@ -71,6 +74,9 @@ class ModelCard(Frozen):
     """Share of the model's total gain per column; they add up to 1."""
     threshold: float
     bounds: tuple[float, float]
+    residuals: tuple[float, float] | None = None
+    """Of an estimate: between these lay nine of ten outcomes minus predictions on the holdout; none of a probability.
+    Around a new estimate they give its interval (split conformal prediction, Lei et al., JASA 2018)."""
     rules: Rules = ()
     """What else happens to a prediction before anybody sees it; the gate judged the model with it."""
     data_versions: Mapping[str, int]

@@ -1,6 +1,7 @@
 """The service of flight_delay over real HTTP: two workers, from a bento exported and imported elsewhere."""
 
 import json
+import math
 import os
 import signal
 import socket
@@ -10,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +19,14 @@ import httpx
 import polars as pl
 import pytest
 
+from bentos.flight_delay.requests import flight_id
 from esteira.contract import utc
 from esteira.model_card import ModelCard
 from esteira.serving.predictor import Predictor
 from esteira.settings import prepare_environment, settings
 from esteira.stores import bentos, features, ledger, models, predictions
 from esteira.stores.online_features import OnlineFeatures
+from flows.steps.serving import precompute_predictions
 from tests.bentos import belt
 
 pytestmark = [
@@ -134,27 +138,55 @@ def test_every_answer_is_in_the_log_with_what_it_was_made_from(served: Served) -
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"origin": "XXX"}, "Unknown origin 'XXX'. Known: EWR, JFK, LGA."),
-        ({"carrier": "ZZ"}, "Unknown carrier 'ZZ'. Known: "),
-        ({"dest": None}, "Cannot read flights.0.dest"),
+        ({"origin": "XXX"}, "contradicts"),
+        ({"carrier": "ZZ"}, "contradicts"),
+        ({"dest": None}, "Cannot read flights.0: Value error, dest is missing"),
         ({"flight": "1545"}, "Cannot read flights.0.flight"),
         ({"flight": True}, "Cannot read flights.0.flight"),
         ({"flight": 10**30}, "Cannot read flights.0.flight"),
         ({"scheduled_departure": "2013-01-08T15:00:00"}, "timezone"),
         (
             {"scheduled_departure": "1900-01-08T15:00:00Z", "scheduled_arrival": "1900-01-08T17:00:00Z"},
-            "departs at 1900",
+            "contradicts",
         ),
         (
             {"scheduled_departure": "9999-12-31T15:00:00Z", "scheduled_arrival": "9999-12-31T17:00:00Z"},
-            "departs at 9999",
+            "contradicts",
         ),
         ({"scheduled_arrival": "2013-01-01T00:00:00Z"}, "not within 24 hours after"),
         ({"gate": "B12"}, "Extra inputs are not permitted"),
+        ({"dest": "LAX"}, "contradicts the rest of the flight, which makes it"),
+        ({"flight_id": "2013-01-09-UA1-EWR-IAH"}, "contradicts the rest of the flight"),
+        ({"flight_id": "1; DROP TABLE made"}, "contradicts the rest of the flight"),
+        ({"carrier": None}, "carrier is missing; give the flight_id alone, or the whole flight"),
     ],
 )
 def test_a_question_that_cannot_be_answered_is_refused_in_words(served: Served, change: Any, words: str) -> None:
     answer = httpx.post(f"{served.url}/predict", json={"flights": [{**served.question(0), **change}]})
+    assert answer.status_code == 400
+    assert words in answer.json()["error"]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"origin": "XXX"}, "Unknown origin 'XXX'. Known: EWR, JFK, LGA."),
+        ({"carrier": "ZZ"}, "Unknown carrier 'ZZ'. Known: "),
+        (
+            {"scheduled_departure": "1900-01-08T15:00:00Z", "scheduled_arrival": "1900-01-08T17:00:00Z"},
+            "departs -4",
+        ),
+        (
+            {"scheduled_departure": "9999-12-31T15:00:00Z", "scheduled_arrival": "9999-12-31T17:00:00Z"},
+            "departs 29",
+        ),
+    ],
+)
+def test_a_flight_that_cannot_be_is_refused_even_when_it_is_named_so(served: Served, change: Any, words: str) -> None:
+    flight = {**served.question(0), **change}
+    departure = datetime.fromisoformat(flight["scheduled_departure"])
+    flight["flight_id"] = flight_id(departure, flight["carrier"], flight["flight"], flight["origin"], flight["dest"])
+    answer = httpx.post(f"{served.url}/predict", json={"flights": [flight]})
     assert answer.status_code == 400
     assert words in answer.json()["error"]
 
@@ -165,37 +197,106 @@ def test_bodies_out_of_bounds_are_refused(served: Served) -> None:
     assert "at least 1 item" in httpx.post(url, json={"flights": []}).json()["error"]
     assert "asked for more than once" in httpx.post(url, json={"flights": [one, one]}).json()["error"]
     assert "at most 1000" in httpx.post(url, json={"flights": [one] * 1001}).json()["error"]
+    many = httpx.post(f"{served.url}/cached", json={"flight_ids": ["x"] * 10_001})
+    assert (many.status_code, "at most 10000" in many.json()["error"]) == (400, True)
     assert httpx.post(url, content=b'{"flights": [').status_code == 400
     assert httpx.post(url, content=b"x" * 2_000_000).status_code == 413
     ahead = httpx.post(url, json={"flights": [one], "as_of": "2013-06-01T00:00:00Z"})
     assert "the service's clock says 2013-01-08T12:00:00" in ahead.json()["error"]
 
 
-def test_cached_predictions_are_read_by_key_with_their_age(served: Served) -> None:
+def test_predictions_made_ahead_are_looked_up_by_key_and_answer_for_what_is_due_later(served: Served) -> None:
     release = ledger.live("flight_delay")
-    names = served.rows["flight_id"][:2]
-    batch = pl.DataFrame(
-        {
-            "entity_id": names,
-            "prediction": [0.25, 0.75],
-            "as_of": [belt.REACHED] * 2,
-            "computed_at": [belt.REACHED] * 2,
-            "event_times": ['{"weather": null}'] * 2,
-            "missing": ['["wind_gust"]'] * 2,
-        },
-        schema=predictions.CACHED,
-    )
-    predictions.write_cached("flight_delay", release.epoch, batch)
-    body = {"flight_ids": names.to_list()}
-    both = httpx.post(f"{served.url}/cached", json=body).json()["predictions"]
-    assert [(each["prediction"], each["decision"], each["source"]) for each in both] == [
-        (0.25, False, "cached"),
-        (0.75, True, "cached"),
+    batch = precompute_predictions.fn("flight_delay", belt.REACHED)
+    assert batch.entities >= served.rows.height
+    names = served.rows["flight_id"].to_list()
+    found = httpx.post(f"{served.url}/cached", json={"flight_ids": [names[0], "nowhere", names[1]]}).json()
+    assert [each["entity_id"] for each in found["predictions"]] == names[:2]
+    assert "No prediction for 'nowhere' was precomputed" in found["absent"]["nowhere"]
+    expected = _offline(served, served.cards[0], [0, 1])
+    assert [(e["prediction"], e["source"], e["release"]) for e in found["predictions"]] == [
+        (each, "cached", release.id) for each in expected
     ]
-    assert httpx.get(f"{served.url}/cached/{names[0]}").json() == both[0]
+    one = httpx.get(f"{served.url}/cached/{names[0]}").json()
+    assert one | {"prediction_id": ""} == found["predictions"][0] | {"prediction_id": ""}
     absent = httpx.get(f"{served.url}/cached/nowhere")
     assert absent.status_code == 404
     assert "No prediction for 'nowhere' was precomputed" in absent.json()["error"]
+
+
+def test_one_predict_answers_from_what_was_made_ahead_or_computes_and_says_which(served: Served) -> None:
+    later = (served.rows["scheduled_departure"] > belt.REACHED.timestamp() + 6 * 3600).to_list()
+    assert 10 < sum(later) < len(later) - 10
+    asked = [served.question(place) for place in range(len(later))]
+    answers = httpx.post(f"{served.url}/predict", json={"flights": asked}, timeout=30).json()["predictions"]
+    assert [each["source"] == "cached" for each in answers] == later
+    computed = httpx.post(
+        f"{served.url}/predict", json={"flights": asked, "as_of": belt.REACHED.isoformat()}, timeout=30
+    ).json()["predictions"]
+    assert {each["source"] for each in computed} == {"computed"}
+    told = ("entity_id", "prediction", "decision", "band", "feature_ages", "missing", "computed_at", "release")
+    assert [[each[name] for name in told] for each in answers] == [[each[name] for name in told] for each in computed]
+    predictions.collect("flight_delay")
+    logged = predictions.read_predictions("flight_delay").filter(
+        pl.col("prediction_id").is_in([each["prediction_id"] for each in answers])
+    )
+    assert logged.height == len(answers)
+    assert logged.filter(source="cached").height == sum(later)
+
+
+def test_a_flight_with_another_aircraft_than_the_batch_knew_is_computed(served: Served) -> None:
+    place = int(served.rows["scheduled_departure"].arg_max())  # type: ignore[arg-type]
+    flight = served.question(place)
+    first, other = (
+        httpx.post(f"{served.url}/predict", json={"flights": [each]}).json()["predictions"][0]
+        for each in (flight, {**flight, "tailnum": "N00000"})
+    )
+    assert (first["source"], other["source"]) == ("cached", "computed")
+
+
+def test_a_flight_that_was_predicted_ahead_is_asked_for_by_its_name_alone(served: Served) -> None:
+    for place in (0, served.rows.height - 1):
+        name = served.rows["flight_id"][place]
+        whole, named = (
+            httpx.post(f"{served.url}/predict", json={"flights": [each]}).json()["predictions"][0]
+            for each in (served.question(place), {"flight_id": name})
+        )
+        assert named | {"prediction_id": ""} == whole | {"prediction_id": ""}
+    unknown = httpx.post(f"{served.url}/predict", json={"flights": [{"flight_id": "nobody"}]})
+    assert unknown.status_code == 404
+    assert "Send all of them" in unknown.json()["error"]
+
+
+def test_an_explanation_is_computed_and_adds_up(served: Served) -> None:
+    place = int(served.rows["scheduled_departure"].arg_max())  # type: ignore[arg-type]
+    body = {"flights": [served.question(place)], "explain": True}
+    answer = httpx.post(f"{served.url}/predict", json=body).json()["predictions"][0]
+    told = answer["explanation"]
+    total = told["base"] + sum(each["contribution"] for each in told["contributions"]) + told["rest"]
+    assert answer["source"] == "computed"
+    assert 1 / (1 + math.exp(-total)) == pytest.approx(answer["prediction"], abs=1e-4)
+    assert " by " in told["words"]
+
+
+def test_predictions_are_given_for_feature_values_too(served: Served) -> None:
+    predictions.collect("flight_delay")
+    logged = predictions.read_predictions("flight_delay").filter(source="computed").row(-1, named=True)
+    row = {"name": "mine", "features": json.loads(logged["features"])}
+    url = f"{served.url}/predict_features"
+    answer = httpx.post(url, json={"rows": [row]}).json()["predictions"][0]
+    assert (answer["prediction"], answer["source"], answer["entity_id"]) == (logged["prediction"], "given", "mine")
+    few = httpx.post(url, json={"rows": [{"name": "few", "features": {"local_hour": 19.5}}], "explain": True}).json()
+    assert "local_hour" not in few["predictions"][0]["missing"]
+    assert len(few["predictions"][0]["missing"]) > 50
+    for values, words in [
+        ({"locl_hour": 1.0}, "Unknown features locl_hour"),
+        ({"local_hour": "late"}, "'local_hour' cannot be 'late'"),
+        ({"local_hour": 10**400}, "cannot"),
+        ({"local_hour": [1]}, "Cannot read rows.0.features.local_hour"),
+    ]:
+        refused = httpx.post(url, json={"rows": [{"name": "x", "features": values}]})
+        assert refused.status_code == 400
+        assert words in refused.json()["error"]
 
 
 def test_a_bento_runs_its_own_code_and_brings_neither_prefect_nor_training(served: Served) -> None:
@@ -226,7 +327,7 @@ def test_building_the_same_release_again_finds_the_same_bento(served: Served) ->
 
 def test_the_schema_page_describes_the_contract_with_examples(served: Served) -> None:
     description = httpx.get(f"{served.url}/docs.json").json()
-    assert {"/predict", "/cached"} <= description["paths"].keys()
+    assert {"/predict", "/predict_features", "/cached"} <= description["paths"].keys()
     schemas = json.dumps(description["components"]["schemas"])
     assert "2013-03-01-UA1545-EWR-IAH" in schemas
     assert '"additionalProperties": false' in schemas

@@ -12,7 +12,7 @@ from esteira.contract import CREATED, EVENT, utc
 from esteira.errors import InputError, MissingData, MomentOutsideData, NoRelease, UnknownName
 from esteira.model_card import missing_records
 from esteira.monitoring.policy import Verdict
-from esteira.stores import clock, ledger, models, predictions, retrain_requests, runs, tables, verdicts
+from esteira.stores import cached, clock, ledger, models, retrain_requests, runs, tables, verdicts
 from esteira.stores.live import Live
 from esteira.stores.retrain_requests import RetrainRequest
 from flows.ingest import ingest
@@ -96,9 +96,9 @@ def test_precompute_predicts_every_known_flight_ahead_once(belt: Belt) -> None:
     assert batch.entities == history.height > 500
     assert history["entity_id"].is_unique().all()
     one = history.row(0, named=True)
-    cached = predictions.read_cached(NAME, ledger.live(NAME).epoch, one["entity_id"])
-    assert cached is not None
-    assert cached.prediction == one["prediction"]
+    found = cached.read_cached(NAME, ledger.live(NAME).epoch, one["entity_id"])
+    assert found is not None
+    assert found.output == one["output"]
     assert f"{batch.entities:,}" in artifact("precomputed")
 
 

@@ -34,7 +34,7 @@ def ask(
             raise failure
         return Refusal(error=f"got {question.number}")
 
-    def health(rest: str) -> tuple[int, Health]:
+    async def health(rest: str) -> tuple[int, Health]:
         if failure is not None:
             raise failure
         return 503, Health(ready=False, use_case=rest, release=None, model_version=None, troubles=[])

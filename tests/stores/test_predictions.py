@@ -8,13 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from pathlib import Path
 
-import polars as pl
 import pytest
 
 from esteira.contract import utc
-from esteira.errors import DataError, MissingData, WrongColumns
+from esteira.errors import DataError, MissingData
 from esteira.settings import settings
-from esteira.stores import predictions, segments, tables
+from esteira.stores import predictions, segments
 from esteira.stores.prediction_log import LoggedPrediction, PredictionLog, segments_path
 
 START = utc("2013-03-01T12:00:00Z")
@@ -39,21 +38,6 @@ def logged(name: str, as_of: datetime = START) -> LoggedPrediction:
         event_times={"weather": as_of - timedelta(microseconds=7), "aircraft": None},
         created_times={"weather": as_of, "aircraft": None},
     )
-
-
-def cached(as_of: datetime, *entities: str, prediction: float = 0.2) -> pl.DataFrame:
-    rows = [
-        {
-            "entity_id": each,
-            "prediction": prediction,
-            "as_of": as_of,
-            "computed_at": as_of,
-            "event_times": '{"weather": "2013-03-01T11:00:00Z", "aircraft": null}',
-            "missing": '["gust"]',
-        }
-        for each in entities
-    ]
-    return pl.DataFrame(rows, schema=predictions.CACHED)
 
 
 def test_an_answer_is_on_disk_when_its_future_is_done_and_collected_once(home: Path) -> None:
@@ -340,59 +324,6 @@ def test_a_killed_process_loses_no_answer_it_gave(home: Path) -> None:
     kept = predictions.read_predictions("flight_delay")["prediction_id"].to_list()
     assert len(kept) == len(set(kept))
     assert {line.decode().strip() for line in given if line.endswith(b"\n")} <= set(kept)
-
-
-def test_cached_predictions_are_found_by_epoch_and_entity(home: Path) -> None:
-    assert predictions.write_cached("flight_delay", "e1", cached(START, "x", "y")) == 2
-    found = predictions.read_cached("flight_delay", "e1", "x")
-    assert found is not None
-    assert (found.prediction, found.as_of, found.missing) == (0.2, START, ("gust",))
-    assert found.event_times == {"weather": utc("2013-03-01T11:00:00Z"), "aircraft": None}
-    assert predictions.read_cached("flight_delay", "e1", "z") is None
-    assert predictions.read_cached("flight_delay", "e2", "x") is None
-    assert predictions.read_cached("flight_duration", "e1", "x") is None
-
-
-def test_a_new_batch_replaces_the_epochs_old_one_whole_and_history_keeps_both(home: Path) -> None:
-    later = START + timedelta(days=1)
-    predictions.write_cached("flight_delay", "e1", cached(START, "x", "y"))
-    predictions.write_cached("flight_delay", "e1", cached(later, "y", "z", prediction=0.7))
-    predictions.write_cached("flight_delay", "e1", cached(later, "y", "z", prediction=0.7))
-    assert predictions.read_cached("flight_delay", "e1", "x") is None
-    assert predictions.read_cached("flight_delay", "e1", "y").prediction == 0.7  # type: ignore[union-attr]
-    assert tables.read("cached_predictions_flight_delay").height == 4
-
-
-def test_an_epoch_is_never_seen_half_written(home: Path) -> None:
-    predictions.write_cached("flight_delay", "e1", cached(START, *map(str, range(500)), prediction=0.0))
-    reader = predictions.CachedPredictions("flight_delay")
-    stop = threading.Event()
-
-    def rewrite() -> None:
-        for n in range(1, 6):
-            rows = cached(START + timedelta(hours=n), *map(str, range(500)), prediction=n / 10)
-            predictions.write_cached("flight_delay", "e1", rows)
-        stop.set()
-
-    writer = threading.Thread(target=rewrite)
-    writer.start()
-    seen: list[float] = []
-    while not stop.is_set():
-        for entity in ("0", "499"):
-            found = reader.read("e1", entity)
-            assert found is not None
-            seen.append(found.prediction)
-    writer.join()
-    reader.close()
-    assert seen == sorted(seen)
-
-
-def test_a_batch_with_wrong_columns_or_a_doubled_entity_is_refused(home: Path) -> None:
-    with pytest.raises(WrongColumns, match="Expected"):
-        predictions.write_cached("flight_delay", "e1", cached(START, "x").drop("missing"))
-    with pytest.raises(WrongColumns, match="each entity once"):
-        predictions.write_cached("flight_delay", "e1", cached(START, "x", "x"))
-    assert predictions.read_cached("flight_delay", "e1", "x") is None
 
 
 def _fail(*_: object) -> None:

@@ -1,31 +1,51 @@
-"""Turn questions into answers with one release, and a release's cached predictions into the same kind of answer."""
+"""Turn questions into answers with one release: computed now, made ahead, given a default, or from given features."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 from uuid import uuid4
 
-from esteira.contract import FeatureRows
-from esteira.errors import InvalidRequest, UnknownName
-from esteira.serving.answers import Answer
+from esteira.contract import FeatureRows, ServingPolicy
+from esteira.errors import FeatureError, InvalidRequest
+from esteira.serving.answers import Answer, Explanation, Source
 from esteira.serving.following import Serving
+from esteira.serving.freshness import Shortfall
+from esteira.serving.post_processing import Processed
 
+Columns = Mapping[str, Sequence[Any]]
 _CLOCK_SKEW = timedelta(minutes=1)
+_ZERO = timedelta()
 
 
-class Cached(Protocol):
+class MadeAhead(Protocol):
     """A prediction made ahead."""
 
     @property
-    def prediction_id(self) -> str: ...  # noqa: D102
-    @property
-    def prediction(self) -> float: ...  # noqa: D102
+    def output(self) -> float: ...  # noqa: D102
     @property
     def as_of(self) -> datetime: ...  # noqa: D102
     @property
-    def event_times(self) -> Mapping[str, datetime | None]: ...  # noqa: D102
+    def given(self) -> Mapping[str, Any]: ...  # noqa: D102
+    @property
+    def feature_ages(self) -> Mapping[str, float | None]: ...  # noqa: D102
     @property
     def missing(self) -> Sequence[str]: ...  # noqa: D102
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """What one answer is drawn from, before post-processing."""
+
+    entity_id: str
+    output: float
+    source: Source
+    computed_at: datetime
+    feature_ages: Mapping[str, float | None]
+    missing: Sequence[str]
+    stale: Sequence[str] = ()
+    fallback: str | None = None
+    explanation: Explanation | None = None
 
 
 def require_past(as_of: datetime, now: datetime) -> None:
@@ -37,64 +57,151 @@ def require_past(as_of: datetime, now: datetime) -> None:
         )
 
 
-def answer_computed(
-    serving: Serving, entity_ids: Sequence[str], rows: Mapping[str, Sequence[Any]], *, as_of: datetime, now: datetime
-) -> tuple[list[Answer], FeatureRows]:
-    """Read the features of n entities at ``as_of`` and predict; return n answers and what they were made from.
-
-    Raises InvalidRequest when an entity is asked for twice, or a key has a value the model never heard of.
-    """
+def require_distinct(entity_ids: Sequence[str]) -> None:
+    """Raise InvalidRequest when an entity is asked for twice."""
     if len(set(entity_ids)) < len(entity_ids):
         twice = next(each for each in entity_ids if entity_ids.count(each) > 1)
         raise InvalidRequest(f"{twice!r} is asked for more than once in one request. Ask for each entity once.")
-    serving.predictor.require_known(rows)
-    found = serving.features.read(rows, as_of)
-    predictions = serving.predictor.predict(found.values)
-    decide = serving.predictor.post_processing.decide
-    age = max((now - as_of).total_seconds(), 0.0)
-    answers = [
-        Answer(
-            prediction_id=uuid4().hex,
+
+
+def compute(
+    serving: Serving,
+    entity_ids: Sequence[str],
+    found: FeatureRows,
+    *,
+    as_of: datetime,
+    explain: bool = False,
+    source: Source = "computed",
+) -> list[Drawn]:
+    """Predict n entities from their features of ``as_of``. Raises ModelError."""
+    outputs = serving.predictor.output(found.values).tolist()
+    explained = serving.predictor.explain(found.values) if explain else None
+    missing: list[list[str]] = [[] for _ in entity_ids]
+    for name, values in found.values.items():
+        if None in values:
+            for place, value in enumerate(values):
+                if value is None:
+                    missing[place].append(name)
+    return [
+        Drawn(
             entity_id=entity_id,
-            prediction=prediction,
-            decision=decide(prediction),
-            source="computed",
+            output=output,
+            source=source,
             computed_at=as_of,
-            age_seconds=age,
-            feature_ages={view: _age(times[place], as_of) for view, times in found.event_times.items()},
-            missing=[name for name, values in found.values.items() if values[place] is None],
-            release=serving.release.id,
-            model_version=serving.release.model_version,
+            feature_ages={
+                view: None if (moment := times[place]) is None else (as_of - moment).total_seconds()
+                for view, times in found.event_times.items()
+            },
+            missing=missing[place],
+            explanation=explained[place] if explained else None,
         )
-        for place, (entity_id, prediction) in enumerate(zip(entity_ids, predictions.tolist(), strict=True))
+        for place, (entity_id, output) in enumerate(zip(entity_ids, outputs, strict=True))
     ]
-    return answers, found
 
 
-def answer_cached(serving: Serving, entity_id: str, cached: Cached | None, *, now: datetime) -> Answer:
-    """Answer with a prediction made ahead by the release that is live.
+def drawn_ahead(entity_id: str, ahead: MadeAhead, *, stale: Sequence[str] = (), fallback: str | None = None) -> Drawn:
+    """A prediction made ahead, as an answer may be drawn from it."""
+    return Drawn(
+        entity_id, ahead.output, "cached", ahead.as_of, ahead.feature_ages, ahead.missing, stale, fallback
+    )  # fmt: skip
 
-    Raises UnknownName when there is none, for instance because the release changed and was not precomputed yet.
+
+def fall_back(
+    serving: Serving,
+    entity_id: str,
+    lack: Shortfall | None,
+    computed: Drawn | None,
+    ahead: MadeAhead | None,
+    *,
+    as_of: datetime,
+) -> Drawn:
+    """What the policy puts in the place of ``computed``, which is None when no features could be read.
+
+    ``ahead`` is the entity's prediction made ahead, if there is one that may be given. Raises FeatureError when the
+    policy refuses, or falls back to a prediction made ahead that there is none of; ModelError when it wants the
+    release's constant and the card has none.
     """
-    if cached is None:
-        raise UnknownName(
-            f"No prediction for {entity_id!r} was precomputed under release {serving.release.id}. "
-            "Ask predict for it, or run the precompute flow: make flow FLOW=precompute USE_CASE=… AS_OF=…"
+    if computed is not None and (lack is None or lack.otherwise == "answer"):
+        return computed if lack is None else replace(computed, stale=lack.stale)
+    if lack is not None and lack.otherwise == "default":
+        return Drawn(
+            entity_id=entity_id,
+            output=serving.predictor.default,
+            source="default",
+            computed_at=as_of,
+            feature_ages={},
+            missing=serving.predictor.names,
+            stale=lack.stale,
+            fallback=f"The release's constant is given, because {lack.why}.",
         )
-    return Answer(
-        prediction_id=cached.prediction_id,
-        entity_id=entity_id,
-        prediction=cached.prediction,
-        decision=serving.predictor.post_processing.decide(cached.prediction),
-        source="cached",
-        computed_at=cached.as_of,
-        age_seconds=max((now - cached.as_of).total_seconds(), 0.0),
-        feature_ages={view: _age(moment, cached.as_of) for view, moment in cached.event_times.items()},
-        missing=list(cached.missing),
-        release=serving.release.id,
-        model_version=serving.release.model_version,
+    if lack is not None and lack.otherwise == "cached" and ahead is not None:
+        why = f"The prediction made ahead is given, because {lack.why}."
+        return drawn_ahead(entity_id, ahead, stale=lack.stale, fallback=why)
+    why = lack.why if lack is not None else "nothing could be read"
+    also = " There is no prediction made ahead either." if lack is not None and lack.otherwise == "cached" else ""
+    raise FeatureError(f"Cannot predict for {entity_id!r}, because {why}.{also} Ask again later.")
+
+
+def too_old(ahead: MadeAhead, policy: ServingPolicy, now: datetime) -> str | None:
+    """Why a prediction made ahead is not given any more; None while it may be."""
+    age = now - ahead.as_of
+    if age > policy.cached_for:
+        return f"it was made {age} ago, and none older than {policy.cached_for} is given"
+    return None
+
+
+def is_due_later(policy: ServingPolicy, given: Columns, place: int, now: datetime) -> bool:
+    """Whether the entity in ``place`` is far enough from its event that a prediction made ahead is as good."""
+    if policy.due is None:
+        return True
+    return bool(given[policy.due][place] - now.timestamp() > policy.compute_within.total_seconds())
+
+
+def answers(
+    serving: Serving, drawn: Sequence[Drawn], given: Columns, *, now: datetime
+) -> tuple[list[Answer], list[Processed]]:
+    """Post-process what was drawn for the n entities of one request, and tell everything about it.
+
+    Whether computed or made ahead, the same rules of the live release apply. Returns the answers, and for the log also
+    what is withheld from the caller. Raises ModelError as the rules do.
+    """
+    processed = serving.predictor.post_processing.apply([each.output for each in drawn], given)
+    residuals, (low, high) = serving.predictor.card.residuals, serving.predictor.post_processing.bounds
+    release, version = serving.release.id, serving.release.model_version
+    told = []
+    for each, result in zip(drawn, processed, strict=True):
+        shown = result.suppressed is None
+        told.append(
+            Answer.model_construct(  # every value has just been made, and checking them again costs as much
+                prediction_id=uuid4().hex,
+                entity_id=each.entity_id,
+                prediction=result.prediction if shown else None,
+                interval=_interval(result, residuals, low, high) if shown and residuals else None,
+                decision=result.decision if shown else None,
+                band=result.band if shown else None,
+                rank=result.rank,
+                suppressed=result.suppressed,
+                changes=[
+                    change if shown else change.model_copy(update={"before": None, "after": None})
+                    for change in result.changes
+                ],
+                source=each.source,
+                computed_at=each.computed_at,
+                age_seconds=max(now - each.computed_at, _ZERO).total_seconds(),
+                feature_ages=each.feature_ages,
+                missing=list(each.missing),
+                stale=list(each.stale),
+                fallback=each.fallback,
+                explanation=each.explanation if shown else None,
+                release=release,
+                model_version=version,
+            )
+        )
+    return told, processed
+
+
+def _interval(result: Processed, residuals: tuple[float, float], low: float, high: float) -> tuple[float, float]:
+    return (
+        min(max(result.prediction + residuals[0], low), high),
+        min(max(result.prediction + residuals[1], low), high),
     )
-
-
-def _age(moment: datetime | None, as_of: datetime) -> float | None:
-    return None if moment is None else (as_of - moment).total_seconds()

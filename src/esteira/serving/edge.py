@@ -38,7 +38,7 @@ class Post:
 class Get:
     """A path prefix; what follows it is passed on, unquoted. ``answer`` returns the HTTP status and the body."""
 
-    answer: Callable[[str], tuple[int, BaseModel]]
+    answer: Callable[[str], Awaitable[tuple[int, BaseModel]]]
 
 
 class _TooLarge(Exception):
@@ -64,7 +64,7 @@ class Edge:
         if scope["method"] == "GET":
             for prefix, get in self._gets.items():
                 if path.startswith(prefix):
-                    return await _reply(send, *_get(get, unquote(path.removeprefix(prefix))))
+                    return await _reply(send, *await _get(get, unquote(path.removeprefix(prefix))))
         return await self._app(scope, receive, send)
 
     async def _post(self, post: Post, scope: Scope, receive: Receive) -> tuple[int, BaseModel]:
@@ -80,9 +80,9 @@ class Edge:
             return _refused(error)
 
 
-def _get(get: Get, rest: str) -> tuple[int, BaseModel]:
+async def _get(get: Get, rest: str) -> tuple[int, BaseModel]:
     try:
-        return get.answer(rest)
+        return await get.answer(rest)
     except Exception as error:  # noqa: BLE001 - as above
         return _refused(error)
 

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic_core import to_json
 
 from esteira.model_card import Frozen
+from esteira.serving.post_processing import Change
 from esteira.settings import settings
 from esteira.stores.segments import SegmentLog
 
@@ -30,9 +31,12 @@ class LoggedPrediction(Frozen):
     horizon: datetime | None
     """Up to which moment the feature tables had been ingested then, as far as the service knew."""
     source: str
-    """``computed``, or ``cached`` for an answer precomputed by a flow."""
+    """Where the answer came from; only for ``computed`` ones does the log have the features (Answer.source)."""
     prediction: float
+    """As post-processed; also when it was withheld from the caller."""
     decision: bool | None
+    changes: tuple[Change, ...] = ()
+    """What post-processing did to it, rule by rule."""
     inputs: dict[str, Any]
     """Entity keys and request inputs, as the online store was asked."""
     features: dict[str, Any]

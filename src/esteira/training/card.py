@@ -4,12 +4,14 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from esteira.contract import UseCase
-from esteira.model_card import Column, ModelCard
-from esteira.training.fit import Fitted
+import numpy as np
 
-CONSTANT = "constant_prediction"
-"""Under this name a card's baseline holds the constant itself, beside the metrics it reaches."""
+from esteira.contract import UseCase
+from esteira.model_card import CONSTANT, Column, ModelCard
+from esteira.training.fit import Fitted
+from esteira.training.labels import OUTCOME
+
+_NINE_OF_TEN = (0.05, 0.95)
 
 
 def build_card(
@@ -49,7 +51,13 @@ def build_card(
         importances=fitted.importances,
         threshold=use_case.threshold,
         bounds=use_case.bounds,
+        residuals=_residuals(fitted) if use_case.kind == "regression" else None,
         rules=use_case.rules,
         limits=use_case.limits,
         **origin,
     )
+
+
+def _residuals(fitted: Fitted) -> tuple[float, float]:
+    low, high = np.quantile(fitted.holdout[OUTCOME].to_numpy() - fitted.predictions, _NINE_OF_TEN)
+    return float(low), float(high)
