@@ -3,14 +3,15 @@
 Each continues where its tables stand, table by table, so a step that is run again does what is left.
 """
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from esteira import use_cases
-from esteira.contract import CREATED, EVENT, FeatureTable, RawTable, Source
-from esteira.data.check import require_sound, require_within
+from esteira.contract import CREATED, EVENT, FeatureTable
+from esteira.data.reach import require_within
 from esteira.errors import MissingData
 from esteira.features.tables import compute_rows, earliest_needed
-from esteira.stores import clock, features, online_features, tables
+from esteira.stores import clock, features, intake, online_features, tables
+from esteira.stores.statistics import SliceReport
 from flows.steps.step import step
 
 MOST_BEHIND = timedelta(hours=3)
@@ -21,7 +22,7 @@ MOST_BEHIND = timedelta(hours=3)
 def require_reach(use_case: str, as_of: datetime) -> None:
     """Raise MomentOutsideData unless the source reaches ``as_of``."""
     source = use_cases.get(use_case).source
-    require_within(as_of, source.span(), source.name)
+    require_within(as_of, source.span(), source.name, present=datetime.now(UTC))
 
 
 @step
@@ -39,10 +40,21 @@ def require_ingested(use_case: str, as_of: datetime) -> None:
 
 
 @step
-def append_raw(use_case: str, as_of: datetime) -> dict[str, int]:
-    """Append to each raw table what arrived since its last slice until ``as_of``, if it is sound; rows per table."""
+def append_raw(use_case: str, as_of: datetime) -> tuple[SliceReport, ...]:
+    """Take in, table by table, what arrived since the last slice until ``as_of``, if it is sound; a report a slice."""
     source = use_cases.get(use_case).source
-    return {table.name: _append_raw_table(source, table, as_of) for table in source.tables}
+    return tuple(report for table in source.tables for report in intake.take_in(source, table, as_of))
+
+
+def summarise(use_case: str, slices: tuple[SliceReport, ...]) -> tuple[dict[str, int], dict[str, int], tuple[str, ...]]:
+    """Rows that went into each raw table, rows that were kept apart, and every finding but those that all is well."""
+    written = {table.name: 0 for table in use_cases.get(use_case).source.tables}
+    apart = dict(written)
+    for each in slices:
+        written[each.table] += each.kept + each.readmitted
+        apart[each.table] += each.quarantined
+    told = tuple(str(found) for each in slices for found in each.findings if found.outcome != "pass")
+    return written, {table: rows for table, rows in apart.items() if rows}, told
 
 
 @step
@@ -61,16 +73,6 @@ def apply_feature_repository() -> None:
 def write_online(use_case: str, as_of: datetime) -> dict[str, int]:
     """Write to the online store what became known in each feature table since the last write; entities per view."""
     return {table.name: _write_online_view(table.name, as_of) for table in use_cases.get(use_case).feature_tables}
-
-
-def _append_raw_table(source: Source, table: RawTable, as_of: datetime) -> int:
-    after = tables.horizon(table.name)
-    if after is not None and as_of <= after:
-        return 0
-    arrived = source.read(table.name, after or source.span()[0] - timedelta(microseconds=1), as_of)
-    sound = require_sound(arrived, table, after=after, until=as_of)
-    tables.append(table.name, sound, after=after, until=as_of)
-    return sound.height
 
 
 def _append_feature_table(table: FeatureTable, as_of: datetime) -> int:

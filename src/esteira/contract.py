@@ -10,6 +10,7 @@ All moments are timezone-aware UTC with microsecond precision. All tables are Po
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import polars as pl
@@ -22,6 +23,8 @@ EVENT = "event_timestamp"
 CREATED = "created_timestamp"
 SENSITIVITY = "sensitivity"
 """The Feast tag of an entity or field whose values are restricted: ``pii`` (leads to a person) or ``restricted``."""
+POSITION = "source_position"
+"""Where in its source a record stands, e.g. ``orders.csv:17``; a source may add it to what it reads."""
 PRIMARY: Mapping[str, str] = {"binary": "log_loss", "regression": "mae"}
 """The metric by which a kind of use case is judged, at the gate and live; lower is better."""
 PREDICTED_AT = "predicted_at"
@@ -74,13 +77,25 @@ class Source(Protocol):
 
     name: str
     tables: tuple[RawTable, ...]
+    schema_file: Path
+    """The reviewed schema of its records (data/schema.py), beside the use case; absent until one was accepted."""
 
-    def span(self) -> tuple[datetime, datetime]:
-        """The first and last moment at which anything arrives. Raises MissingData when the source is absent."""
+    def span(self) -> tuple[datetime, datetime | None]:
+        """The first and last moment at which anything arrives; None for a source that goes on.
+
+        Raises MissingData when the source is absent.
+        """
         ...
 
     def read(self, table: str, after: datetime, until: datetime) -> pl.DataFrame:
-        """The records of ``table`` with ``after < created_timestamp <= until``, in the table's schema."""
+        """The records of ``table`` with ``after < created_timestamp <= until``, in the table's schema.
+
+        ``source_position`` may come besides. The same question gets the same answer, rows in the same order.
+        """
+        ...
+
+    def count(self, table: str, until: datetime) -> int:
+        """How many records of ``table`` have ``created_timestamp <= until``, as far as the source still has them."""
         ...
 
 

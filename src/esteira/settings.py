@@ -100,6 +100,16 @@ class Settings(BaseSettings):
         return self.home / "profiles"
 
     @property
+    def statistics_path(self) -> Path:
+        """What is known of each slice of a table: its profile, and the report of its checks."""
+        return self.home / "statistics"
+
+    @property
+    def proposed_schemas_path(self) -> Path:
+        """Schemas proposed from data that nobody has accepted yet."""
+        return self.home / "proposed_schemas"
+
+    @property
     def reports_path(self) -> Path:
         """HTML reports."""
         return self.home / "reports"

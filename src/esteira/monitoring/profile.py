@@ -129,6 +129,11 @@ def read_profile(profile: bytes) -> Profile:
     return Profile({name: _distribution(name, tally) for name, tally in _open(profile).items()})
 
 
+def is_intact(profile: bytes) -> bool:
+    """Whether ``profile`` is whole and as it was written, by its checksum."""
+    return sha256(profile[:-_DIGEST]).digest() == profile[-_DIGEST:]
+
+
 def _require_columns(frame: pl.DataFrame, columns: Sequence[Column]) -> None:
     names = [column.name for column in columns]
     if twice := sorted({name for name in names if names.count(name) > 1}):
@@ -219,7 +224,7 @@ def _metrics(tally: _Tally) -> dict[str, Any]:
 
 def _open(profile: bytes) -> dict[str, _Tally]:
     body, digest = profile[:-_DIGEST], profile[-_DIGEST:]
-    if sha256(body).digest() != digest:
+    if not is_intact(profile):
         raise DataError(
             f"A profile of {len(profile)} bytes is damaged: its checksum is {sha256(body).hexdigest()[:12]}…, expected "
             f"{digest.hex()[:12]}…. Build it again from the prediction log."

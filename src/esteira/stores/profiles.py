@@ -4,15 +4,14 @@ The name of the file is the key of the window, so a window that is profiled agai
 twice. The bytes carry their own checksum (see ``monitoring/profile.py``), which every reader of them verifies.
 """
 
-import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from uuid import uuid4
 
 from esteira.contract import utc
 from esteira.errors import InputError, MissingData
 from esteira.settings import settings
+from esteira.stores.whole_files import write_whole
 
 _MOMENT = "%Y%m%dT%H%M%S.%fZ"
 _SUFFIX = ".profile"
@@ -33,19 +32,7 @@ def save(use_case: str, release: int, start: datetime, end: datetime, profile: b
     Raises:
         InputError: the window is empty or its moments have no time zone.
     """
-    path = _path(use_case, StoredWindow(utc(start), utc(end), release))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{uuid4().hex}")
-    try:
-        with unfinished.open("xb") as file:
-            file.write(profile)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
-    _sync_folder(path.parent)
-    return path
+    return write_whole(_path(use_case, StoredWindow(utc(start), utc(end), release)), profile)
 
 
 def load(use_case: str, release: int, start: datetime, end: datetime) -> bytes:
@@ -82,12 +69,3 @@ def _path(use_case: str, window: StoredWindow) -> Path:
 
 def _read_moment(text: str) -> datetime:
     return datetime.strptime(text, _MOMENT).replace(tzinfo=UTC)
-
-
-def _sync_folder(folder: Path) -> None:
-    # Without this a power cut may forget the rename although the file itself was written.
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -20,7 +20,12 @@ from esteira.settings import settings
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-_CONFIGURATION: Mapping[str, str | None] = {"delta.checkpointInterval": "10"}
+_CONFIGURATION: Mapping[str, str | None] = {
+    "delta.checkpointInterval": "10",
+    # Delta forgets commits older than 30 days by itself, and with them the versions that models name.
+    "delta.enableExpiredLogCleanup": "false",
+}
+_UNTIL = "esteira.until"
 _MOST_FILES = 32
 _handles: dict[str, DeltaTable] = {}
 _lock = Lock()
@@ -34,12 +39,14 @@ def append(
     after: datetime | EllipsisType | None = ...,
     writer: str = "ingest",
     partition_by: str | None = None,
+    counted: int | None = None,
 ) -> int:
     """Append ``rows`` as the slice of ``writer`` that ends at ``until``; return the table's version.
 
     A slice that ends no later than what this writer has already written is left out: same slice twice, same version.
     ``after``, when given, is the horizon the rows were computed from; two writers can then never overlap.
     ``partition_by`` names the column by whose values a new table's files are kept apart.
+    ``counted`` is kept with the progress, in the same commit: how many records the writer has taken so far.
 
     Raises:
         WrongColumns: the rows' columns or types differ from the table's.
@@ -54,7 +61,9 @@ def append(
         raise _overtaken(table, writer, until)
     if current is not None:
         _require_same_columns(table, current, rows)
-    progress = Transaction(app_id=writer, version=(until - _EPOCH) // _MICROSECOND)
+    progress = [Transaction(app_id=writer, version=(until - _EPOCH) // _MICROSECOND)]
+    if counted is not None:
+        progress.append(Transaction(app_id=_counter(writer), version=counted))
     try:
         # The handle, not the path: Delta refuses the commit if this writer has moved since the handle was opened.
         write_deltalake(
@@ -63,7 +72,9 @@ def append(
             mode="error" if current is None else "append",
             partition_by=partition_by,
             configuration=_CONFIGURATION if current is None else None,
-            commit_properties=CommitProperties(app_transactions=[progress]),
+            commit_properties=CommitProperties(
+                app_transactions=progress, custom_metadata={_UNTIL: until.isoformat(), "esteira.writer": writer}
+            ),
         )
     except (CommitFailedError, DeltaError) as error:
         if isinstance(error, CommitFailedError) or "already exists" in str(error):
@@ -76,6 +87,11 @@ def append(
 def horizon(table: str, *, writer: str = "ingest") -> datetime | None:
     """The end of the newest slice ``writer`` has written into ``table``; None when it has written none."""
     return _progress(_newest(table), writer) if exists(table) else None
+
+
+def counted(table: str, *, writer: str = "ingest") -> int | None:
+    """How many records ``writer`` had taken by its newest slice; None when it does not count."""
+    return _newest(table).transaction_version(_counter(writer)) if exists(table) else None
 
 
 def version(table: str) -> int:
@@ -135,6 +151,25 @@ def read_known(tables: Sequence[str], as_of: datetime) -> Mapping[str, pl.DataFr
 def history(table: str) -> list[dict[str, object]]:
     """The commits of ``table``, newest first, as Delta recorded them."""
     return list(_newest(table).history())
+
+
+def row_count(table: str, *, at_version: int | None = None) -> int:
+    """The rows of ``table`` at its newest or an older version, as its log tells: no data is read."""
+    opened = _newest(table) if at_version is None else _open(table, at_version)
+    return sum(pl.DataFrame(opened.get_add_actions(flatten=True))["num_records"].to_list())
+
+
+def slices(table: str, *, writer: str = "ingest") -> dict[int, datetime]:
+    """The versions that ``writer`` made, oldest first, with the end of the slice each of them added."""
+    return {
+        int(str(commit["version"])): datetime.fromisoformat(str(commit[_UNTIL]))
+        for commit in reversed(history(table))
+        if _UNTIL in commit and commit.get("esteira.writer") == writer
+    }
+
+
+def _counter(writer: str) -> str:
+    return f"{writer}-counted"
 
 
 def _compact(table: str) -> None:

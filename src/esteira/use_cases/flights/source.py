@@ -41,6 +41,7 @@ class FlightsSource:
 
     name: str = "flights"
     tables: tuple[RawTable, ...] = TABLES
+    schema_file: Path = Path(__file__).with_name("schema.json")
 
     def __init__(self, folder: Path | None = None) -> None:
         self._folder = folder
@@ -61,13 +62,18 @@ class FlightsSource:
             UnknownName: no table is called so.
             MissingData: the package or one of its files is absent.
         """
+        first, last = self.count(table, after), self.count(table, until)
+        return self._frame(table).slice(first, max(last - first, 0))
+
+    def count(self, table: str, until: datetime) -> int:
+        """How many records of ``table`` are known at ``until``. Raises as ``read`` does."""
+        return int(self._frame(table)[CREATED].search_sorted(utc(until), side="right"))
+
+    def _frame(self, table: str) -> pl.DataFrame:
         frames = self._frames()
         if table not in frames:
             raise UnknownName.among("table", table, frames, "They are declared in use_cases/flights/tables.py.")
-        frame = frames[table]
-        known = frame[CREATED]
-        first, last = (int(known.search_sorted(utc(moment), side="right")) for moment in (after, until))
-        return frame.slice(first, max(last - first, 0))
+        return frames[table]
 
     def _frames(self) -> Mapping[str, pl.DataFrame]:
         return read_tables(self._folder if self._folder is not None else package_folder())
