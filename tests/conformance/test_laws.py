@@ -8,9 +8,10 @@ import pytest
 
 from esteira import use_cases
 from esteira.contract import CREATED, EVENT
+from esteira.data.schema import require_declared
 from esteira.model_card import ModelCard
 from esteira.serving.predictor import Predictor
-from esteira.stores import clock, features, models, tables
+from esteira.stores import clock, features, models, schemas, tables
 from esteira.stores.online_features import OnlineFeatures
 from esteira.training.fit import fit
 from esteira.training.labels import OUTCOME_KNOWN_AT, label_entities, upcoming
@@ -46,6 +47,24 @@ def test_raw_tables_and_feature_tables_do_not_share_a_name(name: str) -> None:
     use_case = use_cases.get(name)
     names = [*(t.name for t in use_case.source.tables), *(t.name for t in use_case.feature_tables)]
     assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize("name", use_cases.names())
+def test_every_raw_table_has_a_reviewed_schema_of_its_columns(name: str) -> None:
+    source = use_cases.get(name).source
+    accepted = schemas.accepted(source)
+    assert accepted is not None, source.schema_file
+    for table in source.tables:
+        require_declared(accepted.tables[table.name], table, str(source.schema_file))
+
+
+@pytest.mark.parametrize("name", use_cases.names())
+def test_restricted_columns_are_identifiers_so_no_profile_and_no_finding_shows_them(name: str) -> None:
+    accepted = schemas.accepted(use_cases.get(name).source)
+    assert accepted is not None
+    for table in accepted.tables.values():
+        for column in features.sensitive_columns().keys() & table.columns.keys():
+            assert table.columns[column].kind == "identifier", column
 
 
 def test_computed_columns_equal_declared_columns(belt: Belt) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from esteira.contract import CREATED, EVENT, utc
 from esteira.data.schema import POLICY
 from esteira.errors import DataError, InputError, MissingData, UnknownName, WrongColumns
-from esteira.stores import intake, quarantine, schemas, statistics, tables
+from esteira.stores import audit, intake, quarantine, schemas, statistics, tables
 from tests.conftest import use_home
 from tests.data.orders import ORDERS, START, FrameSource, orders
 
@@ -24,7 +24,7 @@ def source(home: Path, tmp_path: Path) -> FrameSource:
     """A source whose schema was proposed from six days and accepted."""
     made = FrameSource(HISTORY, tmp_path / "shop.json")
     schemas.propose(made, DAYS[6])
-    schemas.accept(made)
+    schemas.accept(made, actor="ana", reason="read")
     return made
 
 
@@ -128,7 +128,7 @@ def test_a_first_slice_without_a_schema_proposes_one_and_a_second_waits_for_a_pe
     assert schemas.proposed(source).tables["orders"].columns["shop"].categories == ("north", "south", "west")
     with pytest.raises(DataError, match=r"(?s)nobody has accepted.*shop.json"):
         take_in(source, 8)
-    schemas.accept(source)
+    schemas.accept(source, actor="ana", reason="read")
     assert take_in(source, 8).kept == 400
     with pytest.raises(MissingData, match="No schema of source 'shop' is proposed"):
         schemas.proposed(source)
@@ -172,6 +172,7 @@ def test_released_rows_come_in_with_the_next_slice_as_new_knowledge_once(source:
     assert came[CREATED].to_list() == [moment, moment + timedelta(microseconds=1)]
     assert (came[EVENT] < DAYS[8]).all()
     assert quarantine.read("orders")["released_at"].null_count() == spoilt - 2
+    assert [each.reason for each in audit.entries(action="released from quarantine")] == ["a wholesale order"]
     assert take_in(source, 10).readmitted == 0
     assert tables.row_count("orders") == 8 * 400 - spoilt + 2
 

@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from esteira import use_cases
-from esteira.cli import features, predictions, runs, train
+from esteira.cli import data, features, predictions, runs, train
 from esteira.cli.audit import audit
 from esteira.contract import utc
 from esteira.errors import EsteiraError, FeatureError, InputError
@@ -27,6 +27,7 @@ app = typer.Typer(
 releases_app = typer.Typer(help="The ledger: what is live, what was, and why.", no_args_is_help=True)
 app.add_typer(releases_app, name="releases")
 app.add_typer(features.app, name="features")
+app.add_typer(data.app, name="data")
 app.add_typer(runs.app, name="runs")
 app.add_typer(predictions.app, name="predictions")
 app.command()(audit)

@@ -16,7 +16,8 @@ import polars as pl
 from esteira.contract import CREATED, MOMENT, POSITION, RawTable, Source
 from esteira.data.row_rules import REASON
 from esteira.errors import InputError, MissingData, UnknownName
-from esteira.stores import tables
+from esteira.stewardship.audit_chain import Deed
+from esteira.stores import audit, tables
 
 ID = "quarantine_id"
 RELEASED_AT = "released_at"
@@ -100,6 +101,10 @@ def release(table: str, ids: Sequence[str], *, actor: str, reason: str, now: dat
         )
     if again := held.filter(pl.col(ID).is_in(list(ids)) & pl.col(RELEASED_AT).is_not_null())[ID].to_list():
         raise InputError(f"{again} were released already. Release the others by their names.")
+    named = {"rows": list(ids)}
+    audit.record(
+        Deed(actor=actor, action="released from quarantine", subject=f"table:{table}", reason=reason, details=named)
+    )
     while True:
         reached, last = tables.horizon(table), tables.horizon(_released(table))
         first = max(moment for moment in (now, reached, last) if moment is not None) + _MICROSECOND

@@ -15,7 +15,8 @@ from esteira.data.schema import SourceSchema, TableSchema, from_text, require_de
 from esteira.errors import DataError, MissingData
 from esteira.monitoring.profile import merge, read_profile
 from esteira.settings import settings
-from esteira.stores import statistics, tables
+from esteira.stewardship.audit_chain import Deed
+from esteira.stores import audit, statistics, tables
 from esteira.stores.whole_files import write_whole
 
 _FEWEST_ROWS, _FEWEST_DAYS = 50, 4
@@ -53,9 +54,10 @@ def propose(source: Source, until: datetime) -> SourceSchema:
     return schema
 
 
-def accept(source: Source) -> SourceSchema:
+def accept(source: Source, *, actor: str, reason: str) -> SourceSchema:
     """Make the proposed schema the accepted one, in the file the source declares; it is to be committed."""
     schema = proposed(source)
+    audit.record(Deed(actor=actor, action="accepted schema", subject=f"source:{source.name}", reason=reason))
     write_whole(source.schema_file, to_text(schema).encode())
     (settings().proposed_schemas_path / f"{source.name}.json").unlink()
     return schema

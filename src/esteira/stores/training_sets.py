@@ -35,6 +35,16 @@ def data_versions(path: Path) -> dict[str, int]:
     return dict(json.loads(pl.read_parquet_metadata(path)[_VERSIONS]))
 
 
+def paths() -> list[Path]:
+    """Every training set, oldest first within its use case."""
+    return sorted(settings().training_sets_path.glob("*/*.parquet"))
+
+
+def row_count(path: Path) -> int:
+    """The rows of a training set, as its footer tells."""
+    return int(pl.scan_parquet(path).select(pl.len()).collect().item())
+
+
 def digest(rows: pl.DataFrame) -> str:
     """SHA-256 of a training set's columns and values, in order; not of the file, whose bytes depend on the writer."""
     found = hashlib.sha256()
