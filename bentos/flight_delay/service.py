@@ -11,6 +11,11 @@ from bentos.flight_delay.requests import EXAMPLE, Features, Flight, FlightIds, F
 from esteira import use_cases
 from esteira.serving.answers import Answers, LookedUp
 from esteira.serving.edge import Edge, Get, Post
+from esteira.serving.guard import Guard
+from esteira.serving.load import Load
+from esteira.serving.request_log import write_json_logs
+from esteira.settings import settings
+from esteira.stores.keys import FollowedKeys
 from esteira.stores.live import Live
 
 
@@ -23,6 +28,7 @@ def probe(moment: datetime) -> Mapping[str, Sequence[Any]]:
 
 
 live = Live(use_cases.get("flight_delay"), probe)
+keys = FollowedKeys()
 
 
 async def predict(request: Flights) -> Answers:
@@ -52,12 +58,15 @@ class FlightDelay:
     @bentoml.on_startup  # type: ignore[untyped-decorator]  # BentoML's types are not followed
     def start(self) -> None:
         """Load what is live and follow the ledger."""
+        write_json_logs()
+        keys.start()
         live.start()
 
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]
     def stop(self) -> None:
         """Write what is waiting."""
         live.stop()
+        keys.stop()
 
     @bentoml.api  # type: ignore[untyped-decorator]
     async def predict(self, request: Flights, /) -> Answers:
@@ -94,7 +103,22 @@ async def _look_up(flight: str) -> tuple[int, Any]:
 
 
 service.add_asgi_middleware(
+    Guard,
+    keys=keys,
+    scopes={
+        "/predict": "predict",
+        "/predict_features": "predict",
+        "/cached": "predict",
+        "/outcomes": "outcomes",
+        "/docs.json": "predict",
+        "/schema.json": "predict",
+    },
+    loopback_needs_key=settings().service_keys == "required",
+    requests_per_second=settings().service_requests_per_second,
+)
+service.add_asgi_middleware(
     Edge,
+    load=Load(most=settings().service_most_at_once, seconds=settings().service_seconds),
     posts={
         "/predict": Post(Flights, predict),
         "/predict_features": Post(Features, predict_features),

@@ -55,6 +55,17 @@ class Settings(BaseSettings):
     seed: int = 2013
     service_host: str = "127.0.0.1"
     service_port: int = 3000
+    service_keys: Literal["except_loopback", "required"] = Field(
+        default="except_loopback",
+        description="Who needs a key to ask a service: everybody but programs on its own machine, or everybody.",
+    )
+    service_requests_per_second: float = Field(
+        default=200.0, gt=0, description="The limit of a key that has none of its own, in each process of a service."
+    )
+    service_most_at_once: int = Field(
+        default=64, ge=1, description="Questions a process answers at a time; more are refused with 503."
+    )
+    service_seconds: float = Field(default=8.0, gt=0, description="How long a process works on one question.")
     prefect_port: int = 4200
     mlflow_port: int = 5000
 

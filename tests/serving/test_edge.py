@@ -4,10 +4,16 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from esteira.errors import DataError, InvalidRequest, ModelError, NoRelease, UnknownName
+from esteira.serving import bodies
 from esteira.serving.answers import Health, Refusal, Request
-from esteira.serving.edge import MAXIMUM_BODY, Edge, Get, Message, Post, Receive, Scope, Send
+from esteira.serving.bodies import MAXIMUM_BODY
+from esteira.serving.edge import Edge, Get, Post
+from esteira.serving.load import Load
+from esteira.serving.replies import Message, Receive, Scope, Send
+from esteira.serving.request_log import request_id
 
 
 class Question(Request):
@@ -39,6 +45,7 @@ def ask(
             raise failure
         return 503, Health(ready=False, use_case=rest, release=None, model_version=None, troubles=[])
 
+    request_id.set("r17")
     sent: list[Message] = []
     waiting = [{"type": "http.request", "body": each, "more_body": True} for each in chunks]
     waiting.append({"type": "http.request", "body": b"", "more_body": False})
@@ -61,9 +68,66 @@ def test_a_body_in_chunks_is_read_whole_and_answered() -> None:
     assert headers[b"content-type"] == b"application/json"
 
 
-@pytest.mark.parametrize(("method", "path"), [("GET", "/ask"), ("POST", "/metrics"), ("GET", "/docs.json")])
-def test_what_the_edge_does_not_know_goes_to_the_framework(method: str, path: str) -> None:
-    assert ask(path, method=method)[:2] == (299, {"path": path})
+@pytest.mark.parametrize("path", ["/livez", "/healthz", "/metrics", "/docs.json", "/schema.json"])
+def test_only_the_frameworks_harmless_pages_are_reached_and_only_to_be_read(path: str) -> None:
+    assert ask(path, method="GET")[:2] == (299, {"path": path})
+    assert ask(path, method="POST")[0] == 405
+
+
+@pytest.mark.parametrize("path", ["/", "/static_content/x.js", "/metrics/", "/livezz", "/readyz", "/.env", "//metrics"])
+def test_what_nobody_declared_is_not_there(path: str) -> None:
+    status, answer, _ = ask(path, method="GET")
+    assert (status, answer["error"]) == (404, f"Nothing is at {path!r}. What there is: GET /docs.json.")
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "HEAD", "OPTIONS"])
+def test_a_question_is_asked_by_post(method: str) -> None:
+    status, _, headers = ask("/ask", method=method)
+    assert (status, headers[b"allow"]) == (405, b"POST")
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [b"multipart/form-data; boundary=x", b"application/x-www-form-urlencoded", b"text/plain", b"application/pickle"],
+)
+def test_a_body_that_says_it_is_no_json_is_not_read(kind: bytes) -> None:
+    assert ask("/ask", b'{"number": 3}', headers=[(b"content-type", kind)])[0] == 415
+
+
+def test_a_body_that_comes_too_slowly_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bodies, "MAXIMUM_SECONDS", 0.05)
+
+    async def never() -> Message:
+        await asyncio.sleep(60)
+        raise AssertionError
+
+    async def read() -> None:
+        with pytest.raises(bodies.TooSlow):
+            await bodies.read_body({"headers": []}, never)
+
+    asyncio.run(read())
+
+
+def test_beyond_what_is_carried_questions_are_refused_at_once_and_slow_ones_in_time() -> None:
+    async def slow(number: int) -> int:
+        await asyncio.sleep(0.1 if number else 60)
+        return number
+
+    async def crowd() -> list[object]:
+        load = Load(most=3, seconds=0.5)
+        answers = await asyncio.gather(*(load.carry(slow, n % 4) for n in range(8)), return_exceptions=True)
+        assert load.carried == 0
+        assert await load.carry(slow, 7) == 7
+        return [*answers]
+
+    answers = [str(each).split()[0] for each in asyncio.run(crowd())]
+    assert answers == ["There", "1", "2", *["3"] * 5]
+
+
+def test_a_failure_while_answering_is_never_blamed_on_the_caller() -> None:
+    with pytest.raises(ValidationError) as inner:
+        Question.model_validate({})
+    assert ask("/ask", b'{"number": 3}', failure=inner.value)[0] == 500
 
 
 @pytest.mark.parametrize(
@@ -109,11 +173,13 @@ def test_a_failure_inside_is_told_by_reference_and_logged(failure: Exception, ca
     assert status == 500
     assert "secret" not in answer["error"]
     reference = answer["error"].rpartition(" ")[2].rstrip(".")
+    assert reference == "r17"
     assert reference in caplog.text
     assert "secret" in caplog.text
 
 
-def test_what_follows_a_get_prefix_is_unquoted_and_the_status_is_the_answers() -> None:
-    status, body, _ = ask("/health/a%20b", method="GET")
-    assert (status, body["use_case"]) == (503, "a b")
+def test_what_follows_a_get_prefix_is_passed_on_and_the_status_is_the_answers() -> None:
+    # The server has decoded the path; decoding it twice would make one name of two.
+    status, body, _ = ask("/health/a b%41/../c", method="GET")
+    assert (status, body["use_case"]) == (503, "a b%41/../c")
     assert ask("/health/x", method="GET", failure=UnknownName("nobody"))[:2] == (404, {"error": "nobody"})

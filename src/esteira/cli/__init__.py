@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from esteira import use_cases
-from esteira.cli import data, features, predictions, runs, train
+from esteira.cli import data, features, keys, predictions, runs, train
 from esteira.cli.audit import audit
 from esteira.contract import utc
 from esteira.errors import EsteiraError, FeatureError, InputError
@@ -30,6 +30,7 @@ app.add_typer(features.app, name="features")
 app.add_typer(data.app, name="data")
 app.add_typer(runs.app, name="runs")
 app.add_typer(predictions.app, name="predictions")
+app.add_typer(keys.app, name="keys")
 app.command()(audit)
 app.command()(train.train)
 console = Console()

@@ -1,28 +1,37 @@
 """The door of a service: an ASGI layer that reads, checks and answers requests before the framework's own dispatch.
 
 It stands behind the framework's metrics, tracing and timeouts, and in front of its generic dispatch, which costs as
-much as a prediction. Paths it does not know go on to the framework: the OpenAPI page, metrics, liveness.
+much as a prediction. Only ``FRAMEWORK`` goes on to the framework, and only to be read: the framework's own index page
+would load other people's scripts into a browser.
 """
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import unquote
-from uuid import uuid4
 
 from pydantic import BaseModel, ValidationError
 
 from esteira.errors import DataError, EsteiraError, FeatureError, InputError, NoRelease, UnknownName
 from esteira.serving.answers import Refusal
+from esteira.serving.bodies import NoJson, TooLarge, TooSlow, read_body
+from esteira.serving.load import Load, Overloaded
+from esteira.serving.replies import App, Header, Receive, Scope, Send, reply
+from esteira.serving.request_log import request_id
 
-Message = MutableMapping[str, Any]
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
-
-MAXIMUM_BODY = 1024 * 1024
+FRAMEWORK = frozenset({"/livez", "/healthz", "/metrics", "/docs.json", "/schema.json"})
+_STATUS: Mapping[type[EsteiraError], int] = {
+    UnknownName: 404,
+    TooLarge: 413,
+    TooSlow: 408,
+    NoJson: 415,
+    InputError: 400,
+    Overloaded: 503,
+    NoRelease: 503,
+    DataError: 503,
+    FeatureError: 503,
+}
+"""The first kind an error is of gives the status; what is of none is our own failure."""
 _log = logging.getLogger("esteira.serving")
 
 
@@ -36,21 +45,23 @@ class Post:
 
 @dataclass(frozen=True)
 class Get:
-    """A path prefix; what follows it is passed on, unquoted. ``answer`` returns the HTTP status and the body."""
+    """A path, or a prefix that ends in a slash; what follows is passed on. ``answer`` returns status and body."""
 
     answer: Callable[[str], Awaitable[tuple[int, BaseModel]]]
-
-
-class _TooLarge(Exception):
-    pass
 
 
 class Edge:
     """The ASGI layer."""
 
-    def __init__(self, app: App, *, posts: Mapping[str, Post], gets: Mapping[str, Get]) -> None:
-        """Answer the paths of ``posts`` (whole) and ``gets`` (prefixes); leave all others to ``app``."""
+    def __init__(
+        self, app: App, *, posts: Mapping[str, Post], gets: Mapping[str, Get], load: Load | None = None
+    ) -> None:
+        """Answer the paths of ``posts`` (whole) and ``gets`` (whole, or prefixes that end in a slash).
+
+        ``load`` bounds how many questions are answered at a time, and for how long; ``app`` is the framework.
+        """
         self._app = app
+        self._load = load or Load()
         self._posts = posts
         self._gets = gets
 
@@ -58,29 +69,41 @@ class Edge:
         """Answer one request."""
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
-        path: str = scope["path"]
-        if scope["method"] == "POST" and path in self._posts:
-            return await _reply(send, *await self._post(self._posts[path], scope, receive))
-        if scope["method"] == "GET":
-            for prefix, get in self._gets.items():
-                if path.startswith(prefix):
-                    return await _reply(send, *await _get(get, unquote(path.removeprefix(prefix))))
-        return await self._app(scope, receive, send)
+        post = self._posts.get(scope["path"])
+        if post is None:
+            return await self._get(scope, receive, send)
+        if scope["method"] == "POST":
+            return await reply(send, *await self._post(post, scope, receive))
+        return await _reply_instead(send, 405, f"{scope['path']} is asked by POST.", (b"allow", b"POST"))
+
+    async def _get(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path, method = scope["path"], scope["method"]
+        if method != "GET":
+            return await _reply_instead(send, 405, f"{method} {path!r:.200} does nothing here. See GET /docs.json.")
+        for prefix, get in self._gets.items():
+            if path == prefix or (prefix.endswith("/") and path.startswith(prefix)):
+                return await reply(send, *await _answer(get, path.removeprefix(prefix)))
+        if path in FRAMEWORK:
+            return await self._app(scope, receive, send)
+        return await _reply_instead(send, 404, f"Nothing is at {path!r:.200}. What there is: GET /docs.json.")
 
     async def _post(self, post: Post, scope: Scope, receive: Receive) -> tuple[int, BaseModel]:
         try:
-            asked = post.request.model_validate_json(await _body(scope, receive))
-        except ValidationError as error:
-            return 400, Refusal(error=_sentence(error))
-        except _TooLarge:
-            return 413, Refusal(error=f"The body is larger than {MAXIMUM_BODY:,} bytes. Ask in several requests.")
-        try:
-            return 200, await post.answer(asked)
+            body = await read_body(scope, receive)
+            try:
+                asked = post.request.model_validate_json(body)
+            except ValidationError as error:
+                return 400, Refusal(error=_sentence(error))
+            return 200, await self._load.carry(post.answer, asked)
         except Exception as error:  # noqa: BLE001 - the caller gets a status and a sentence, never a stack trace
             return _refused(error)
 
 
-async def _get(get: Get, rest: str) -> tuple[int, BaseModel]:
+async def _reply_instead(send: Send, status: int, why: str, *headers: Header) -> None:
+    await reply(send, status, Refusal(error=why), headers)
+
+
+def _answer(get: Get, rest: str) -> tuple[int, BaseModel]:
     try:
         return await get.answer(rest)
     except Exception as error:  # noqa: BLE001 - as above
@@ -88,39 +111,13 @@ async def _get(get: Get, rest: str) -> tuple[int, BaseModel]:
 
 
 def _refused(error: Exception) -> tuple[int, Refusal]:
-    if isinstance(error, UnknownName):
-        return 404, Refusal(error=str(error))
-    if isinstance(error, InputError):
-        return 400, Refusal(error=str(error))
-    if isinstance(error, NoRelease | DataError | FeatureError):
-        return 503, Refusal(error=str(error))
-    reference = uuid4().hex[:12]
+    for kind_of_error, status in _STATUS.items():
+        if isinstance(error, kind_of_error):
+            return status, Refusal(error=str(error))
+    reference = request_id.get()
     _log.error("Request failed, reference %s", reference, exc_info=error)
     kind = "This release cannot answer" if isinstance(error, EsteiraError) else "An unexpected error occurred"
     return 500, Refusal(error=f"{kind}; it is in the service's log under reference {reference}.")
-
-
-async def _body(scope: Scope, receive: Receive) -> bytes:
-    declared = dict(scope["headers"]).get(b"content-length", b"0")
-    if not declared.isdigit() or int(declared) > MAXIMUM_BODY:
-        raise _TooLarge
-    body = bytearray()
-    while True:
-        message = await receive()
-        body += message.get("body", b"")
-        if len(body) > MAXIMUM_BODY:
-            raise _TooLarge
-        if not message.get("more_body", False):
-            return bytes(body)
-
-
-async def _reply(send: Send, status: int, answer: BaseModel) -> None:
-    body = answer.model_dump_json().encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    if status == 503:
-        headers.append((b"retry-after", b"1"))
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
 
 
 def _sentence(error: ValidationError) -> str:
