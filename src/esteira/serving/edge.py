@@ -103,7 +103,7 @@ async def _reply_instead(send: Send, status: int, why: str, *headers: Header) ->
     await reply(send, status, Refusal(error=why), headers)
 
 
-def _answer(get: Get, rest: str) -> tuple[int, BaseModel]:
+async def _answer(get: Get, rest: str) -> tuple[int, BaseModel]:
     try:
         return await get.answer(rest)
     except Exception as error:  # noqa: BLE001 - as above
