@@ -4,6 +4,7 @@ Variables are named ``ESTEIRA_*`` (see ``.env.example``). Importing this module 
 every part, before any of them is imported; an operator's own explicit choice wins.
 """
 
+import json
 import os
 from functools import lru_cache
 from pathlib import Path
@@ -30,6 +31,10 @@ class Settings(BaseSettings):
 
     home: Path = Field(default=REPOSITORY / ".esteira", description="Where all state lives: tables, stores, models.")
     repository: Path = Field(default=REPOSITORY, description="The checkout: feature_repo, bentos and flows are here.")
+    source_locations: dict[str, SecretStr] = Field(
+        default_factory=dict,
+        description="Where sources are, as JSON: the name of a source to its folder or SQLAlchemy URL.",
+    )
     online_store: Literal["sqlite", "redis"] = "sqlite"
     redis_url: SecretStr = SecretStr("localhost:6379")
     ledger_url: SecretStr | None = Field(default=None, description="SQLAlchemy URL; SQLite under home by default.")
@@ -152,6 +157,12 @@ def settings() -> Settings:
     return Settings()
 
 
+def _in_the_clear(value: object) -> str:
+    if isinstance(value, dict):
+        return json.dumps({name: _in_the_clear(each) for name, each in value.items()})
+    return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+
+
 def environment_for_parts() -> dict[str, str]:
     """Variables through which the vendors and child processes are told where state lives and what to leave out."""
     current = settings()
@@ -159,7 +170,7 @@ def environment_for_parts() -> dict[str, str]:
     return {
         **TELEMETRY_OFF,
         **{
-            f"ESTEIRA_{name.upper()}": value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+            f"ESTEIRA_{name.upper()}": _in_the_clear(value)
             for name, value in chosen.items()
             if value is not None and name != "repository"
         },

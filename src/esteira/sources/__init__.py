@@ -1,0 +1,1 @@
+"""Connectors: files and SQL tables as sources of a use case, declared and not programmed."""
