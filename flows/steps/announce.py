@@ -4,9 +4,6 @@ from esteira.stores import tracking
 from esteira.stores.ledger import Release
 from flows.events import RELEASED, ring
 
-GATE = "gate"
-"""The kind under which the ledger keeps the gate's verdicts, and the actor of releases it decided."""
-
 
 def announce(release: Release) -> None:
     """Copy the ledger's word to where people look, and ring; telling it twice does no harm."""

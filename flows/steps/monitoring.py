@@ -15,8 +15,9 @@ from esteira.monitoring.profile import build_profile, read_profile
 from esteira.monitoring.quality import judge_quality
 from esteira.stores import ledger, models, predictions, profiles, retrain_requests, sensitivity, tables, verdicts
 from esteira.stores.retrain_requests import RetrainRequest
+from esteira.stores.verdicts import GATE
 from flows.events import RETRAIN_REQUESTED, ring
-from flows.steps.announce import GATE, announce
+from flows.steps.announce import announce
 from flows.steps.parity import Skew
 from flows.steps.step import step
 

@@ -11,9 +11,10 @@ from esteira.model_card import CONSTANT, Frozen, ModelCard
 from esteira.serving.post_processing import PostProcessing
 from esteira.serving.predictor import Predictor
 from esteira.stores import bentos, features, ledger, models, tables, verdicts
+from esteira.stores.verdicts import GATE
 from esteira.training.gate import Check, Verdict, judge, with_check
 from esteira.training.labels import OUTCOME, label_entities
-from flows.steps.announce import GATE, announce
+from flows.steps.announce import announce
 from flows.steps.parity import audit_skew
 from flows.steps.step import step
 

@@ -53,12 +53,17 @@ def build_training_set(use_case: str, as_of: datetime) -> Path:
     """
     declared = use_cases.get(use_case)
     versions = _data_versions(declared)  # before anything is read: what is appended meanwhile became known later
+    rows = join_training_set(declared, as_of)
+    require_available(declared.feature_service, features.find_obstacles(declared.feature_service, rows))
+    return training_sets.save(use_case, rows, as_of=as_of, data_versions=versions)
+
+
+def join_training_set(declared: UseCase, as_of: datetime) -> pl.DataFrame:
+    """The labelled entities known at ``as_of`` with every feature of the service, and the times of the values."""
     raw = tables.read_known(sorted({*declared.entity_reads, *declared.outcome_reads}), as_of)
     labelled = label_entities(declared, declared.build_entities(raw), declared.build_outcomes(raw), as_of=as_of)
     joined = features.build_training_set(declared.feature_service, labelled)
-    require_available(declared.feature_service, features.find_obstacles(declared.feature_service, joined))
-    with_times = pl.concat([joined, features.join_times(declared.feature_service, labelled)], how="horizontal")
-    return training_sets.save(use_case, with_times, as_of=as_of, data_versions=versions)
+    return pl.concat([joined, features.join_times(declared.feature_service, labelled)], how="horizontal")
 
 
 @step
@@ -90,7 +95,9 @@ def train_challenger(
             )  # fmt: skip
             attachments = {
                 **_reference(declared, fitted, sensitivity.mask(rows), columns),
-                GOLDEN: golden.pick(fitted.holdout, fitted.predictions, columns),
+                GOLDEN: golden.pick(
+                    declared, fitted.pipeline, fitted.holdout, columns, hidden=sensitivity.restricted_columns()
+                ),
                 **draw(declared, fitted),
                 **tried,
             }

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from esteira.errors import MissingData
 from esteira.settings import settings
 from esteira.stores import code
 
@@ -49,3 +50,24 @@ def test_the_lock_has_a_digest_of_its_own(checkout: Path) -> None:
     before = code.lock_digest()
     (checkout / "requirements.lock").write_text("numpy==3\n")
     assert code.lock_digest() != before
+
+
+def test_a_commit_is_checked_out_beside_the_checkout_as_it_was(checkout: Path) -> None:
+    git(checkout, "init")
+    git(checkout, "add", "-A")
+    git(checkout, "commit", "-m", "one")
+    first, digest = code.commit(), code.digest()
+    (checkout / "src" / "one.py").write_text("ONE = 2\n")
+    git(checkout, "commit", "-am", "two")
+    with code.checked_out(first + code.DIRTY) as folder:
+        assert (folder / "src" / "one.py").read_text() == "ONE = 1\n"
+        assert code.digest(folder) == digest != code.digest()
+    assert not folder.exists()
+    assert (checkout / "src" / "one.py").read_text() == "ONE = 2\n"
+
+
+@pytest.mark.parametrize("commit", ["0" * 40, code.NO_COMMIT])
+def test_a_commit_that_is_not_here_is_said_to_be_missing(checkout: Path, commit: str) -> None:
+    git(checkout, "init")
+    with pytest.raises(MissingData, match="Fetch it into"), code.checked_out(commit):
+        pass

@@ -12,8 +12,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from esteira import use_cases
-from esteira.cli import data, features, keys, predictions, runs, train
+from esteira.cli import data, features, keys, models, predictions, runs, train
 from esteira.cli.audit import audit
+from esteira.cli.reproduce import reproduce
 from esteira.contract import utc
 from esteira.errors import EsteiraError, FeatureError, InputError
 from esteira.settings import prepare_environment, settings
@@ -28,11 +29,13 @@ releases_app = typer.Typer(help="The ledger: what is live, what was, and why.", 
 app.add_typer(releases_app, name="releases")
 app.add_typer(features.app, name="features")
 app.add_typer(data.app, name="data")
+app.add_typer(models.app, name="models")
 app.add_typer(runs.app, name="runs")
 app.add_typer(predictions.app, name="predictions")
 app.add_typer(keys.app, name="keys")
 app.command()(audit)
 app.command()(train.train)
+app.command()(reproduce)
 console = Console()
 
 UseCaseName = Annotated[str, typer.Argument(help="A use case, such as flight_delay.")]

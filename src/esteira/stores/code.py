@@ -3,8 +3,13 @@
 import hashlib
 import shutil
 import subprocess
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from esteira.errors import MissingData
 from esteira.settings import settings
 
 DIRTY = "-dirty"
@@ -40,3 +45,28 @@ def digest(root: Path | None = None) -> str:
 def lock_digest(root: Path | None = None) -> str:
     """SHA-256 of the lock file that names every library's version."""
     return hashlib.sha256(((root or settings().repository) / "requirements.lock").read_bytes()).hexdigest()
+
+
+@contextmanager
+def checked_out(commit: str) -> Iterator[Path]:
+    """A folder with the files of ``commit``, for as long as the block lasts; this checkout is left alone.
+
+    Raises MissingData when there is no git, or this checkout does not hold that commit.
+    """
+    git = shutil.which("git")
+    advice = f"Fetch it into {settings().repository}, or work from a checkout that has it."
+    if git is None or commit.startswith(NO_COMMIT):
+        raise MissingData(f"The code of commit {commit!r} cannot be had: there is no git, or was none then. {advice}")
+    plain = commit.removesuffix(DIRTY)
+    with tempfile.TemporaryDirectory(prefix="esteira-code-") as folder:
+        packed = Path(folder) / "code.tar"
+        archived = subprocess.run(
+            [git, "archive", "--format=tar", f"--output={packed}", plain],
+            cwd=settings().repository, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        if archived.returncode:
+            raise MissingData(f"Commit {plain!r} cannot be checked out: {archived.stderr.strip()}. {advice}")
+        root = Path(folder) / "code"
+        with tarfile.open(packed) as archive:
+            archive.extractall(root, filter="data")
+        yield root

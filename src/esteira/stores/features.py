@@ -46,7 +46,7 @@ def apply() -> str:
     repository = settings().feature_repo_path
     applied = settings().feast_path / "applied.sha256"
     digest = _digest(repository)
-    if applied.is_file() and applied.read_text() == digest:
+    if is_applied():
         return "No change: the feature repository is as it was applied."
     settings().feast_path.mkdir(parents=True, exist_ok=True)
     store = FeatureStore(config=_configuration(repository))
@@ -60,6 +60,12 @@ def apply() -> str:
     for sentence in repeats(catalogue()):
         _log.warning(sentence)
     return plan
+
+
+def is_applied() -> bool:
+    """Whether this home's registry is what this checkout's feature repository declares."""
+    applied = settings().feast_path / "applied.sha256"
+    return applied.is_file() and applied.read_text() == _digest(settings().feature_repo_path)
 
 
 @lru_cache(maxsize=1)

@@ -125,6 +125,17 @@ def load(use_case: str, version: str, *, card_sha256: str | None = None) -> Mode
     return load_from(path, card_sha256=card_sha256)
 
 
+def differing_files(pipeline: Pipeline, card: ModelCard) -> dict[str, tuple[str, str]]:
+    """The model's own files whose SHA-256 differs from the card's when ``pipeline`` is written: name -> card's, found.
+
+    Empty when both are the same model, byte for byte.
+    """
+    found = {name: _digest(content) for name, content in dump_pipeline(pipeline).items()}
+    names = sorted({*found, *(_OWN & card.files.keys())})
+    both = {name: (card.files.get(name, "no file"), found.get(name, "no file")) for name in names}
+    return {name: digests for name, digests in both.items() if digests[0] != digests[1]}
+
+
 def load_from(path: Path, *, card_sha256: str | None = None) -> Model:
     """As ``load``, from a folder: the store's own or the copy packed into a bento."""
     written = _read(path, CARD)

@@ -8,6 +8,9 @@ import sqlalchemy as sa
 
 from esteira.stores.database import APPEND_ONLY, Moment, transaction
 
+GATE = "gate"
+"""The kind under which the gate's verdicts are kept, and the actor of releases it decided."""
+
 _metadata = sa.MetaData()
 _verdicts = sa.Table(
     "verdicts",

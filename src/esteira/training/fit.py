@@ -97,6 +97,19 @@ def fit(
     )
 
 
+def refit(
+    use_case: UseCase,
+    training_set: pl.DataFrame,
+    columns: Sequence[Column],
+    entrant: Entrant,
+    *,
+    as_of: datetime,
+    where: Where,
+) -> Pipeline:
+    """Fit one candidate as ``fit`` does once it is chosen: the same rows and seed give the same bytes."""
+    return fit_entrant(use_case, entrant, rows_to_learn_from(use_case, training_set, as_of=as_of), columns, where)
+
+
 def rows_to_learn_from(use_case: UseCase, training_set: pl.DataFrame, *, as_of: datetime) -> pl.DataFrame:
     """The rows of a training set that lie before the holdout: all that tuning may ever see."""
     return training_set.filter(_split(use_case, training_set, as_of).train)

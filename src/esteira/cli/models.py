@@ -1,0 +1,110 @@
+"""``esteira models``: the stored models, their cards as pages, and portable copies of them."""
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from esteira import use_cases
+from esteira.contract import PRIMARY
+from esteira.errors import UnknownName
+from esteira.model_card import ModelCard
+
+app = typer.Typer(help="The model store: what was trained, and what is known about each.", no_args_is_help=True)
+console = Console()
+
+ModelName = Annotated[
+    str, typer.Argument(help="USE_CASE:VERSION, a version alone, or USE_CASE:champion for what is live.")
+]
+CHAMPION = "champion"
+
+
+@app.command("list")
+def list_models(use_case: Annotated[str | None, typer.Argument(help="Only this use case.")] = None) -> None:
+    """Every stored model, newest first: its state, its quality, its data."""
+    if use_case:
+        use_cases.get(use_case)
+    found = [card for name in ([use_case] if use_case else use_cases.names()) for card in reversed(_cards(name))]
+    for card in found:
+        metric = PRIMARY[card.kind]
+        quality = card.metrics[metric]
+        console.print(
+            f"{card.use_case}:[bold]{card.version}[/]  {state_of(card)}  {metric} {quality.value:.4f} "
+            f"({quality.low:.3f} to {quality.high:.3f})  {card.candidate}, {card.training_rows:,} rows until "
+            f"{card.trained_until:%Y-%m-%d}",
+            highlight=False,
+            soft_wrap=True,
+        )
+    hint = "Everything about one: esteira models show MODEL" if found else "There is no model yet: esteira train …"
+    console.print(f"[dim]{hint}[/]")
+
+
+@app.command("show")
+def show_model(
+    model: ModelName, json: Annotated[bool, typer.Option("--json", help="The whole card as JSON.")] = False
+) -> None:
+    """What is known of one model."""
+    card = card_of(model)
+    if json:
+        console.print_json(card.model_dump_json())
+        return
+    table = Table.grid(padding=(0, 2))
+    for label, value in (
+        ("model", f"[bold]{card.use_case}:{card.version}[/]"),
+        ("state", state_of(card)),
+        ("purpose", escape(card.purpose)),
+        ("owner", escape(card.owner)),
+        ("candidate", f"{card.candidate} {escape(str(dict(card.parameters)))}"),
+        ("parameters", escape(card.parameters_source)),
+        ("selection", escape("\n".join(card.selection))),
+        ("features", f"{len(card.columns)} of {card.feature_service}"),
+        ("trained on", f"{card.training_rows:,} rows, {card.trained_from:%Y-%m-%d} to {card.trained_until:%Y-%m-%d}"),
+        ("judged on", f"{card.holdout_from:%Y-%m-%d} to {card.holdout_until:%Y-%m-%d}"),
+        *((name, f"{each.value:.4f} ({each.low:.4f} to {each.high:.4f})") for name, each in card.metrics.items()),
+        ("size and speed", f"{card.size_bytes / 1e6:.2f} MB, {card.one_row_ms:.2f} ms a row"),
+        ("code", card.code_commit),
+        ("run", card.run_id),
+    ):
+        table.add_row(f"[dim]{label}[/]", value)
+    console.print(table, highlight=False)
+
+
+def card_of(model: str) -> ModelCard:
+    """The verified card of the model a person named. Raises UnknownName when there is none, or more than one."""
+    from esteira.stores import ledger, models
+
+    use_case, _, version = model.rpartition(":")
+    if use_case:
+        name = use_cases.get(use_case).name
+        if version == CHAMPION:
+            version = ledger.live(name).model_version
+        return models.load(name, version).card
+    holders = [name for name in use_cases.names() if version in models.versions(name)]
+    if len(holders) != 1:
+        known = [models.tag(card) for name in use_cases.names() for card in _cards(name)]
+        raise UnknownName.among("model", model, known, "esteira models list shows them.")
+    return models.load(holders[0], version).card
+
+
+def state_of(card: ModelCard) -> str:
+    """Whether a model is live, was, was refused, or waits to be judged."""
+    from esteira.stores import ledger, verdicts
+    from esteira.stores.verdicts import GATE
+
+    releases = [each for each in ledger.releases(card.use_case) if each.model_version == card.version]
+    if releases and ledger.live(card.use_case).model_version == card.version:
+        return f"[bold green]live[/], release {releases[0].id}"
+    if releases:
+        return f"was release {', '.join(str(each.id) for each in reversed(releases))}"
+    judged = [verdict for subject, _, verdict in verdicts.recorded(card.use_case, GATE) if subject == card.version]
+    if not judged:
+        return "not judged yet"
+    return "passed, not released" if judged[-1]["passed"] else "refused"
+
+
+def _cards(use_case: str) -> list[ModelCard]:
+    from esteira.stores import models
+
+    return models.cards(use_case)
