@@ -74,6 +74,7 @@ def _serve(declared: UseCase) -> int:
         ledger.Proposal(
             use_case=NAME, model_version=version, card_sha256=model.card_sha256, feature_service=card.feature_service,
             epoch=version, threshold=card.threshold, bounds=card.bounds, actor="benchmark", reason=card.cause,
+            evidence={"passed": True, "sentences": ["Not judged: the benchmark needs a release, not a good one."]},
             released_at=START,
         ),
         follows=0,

@@ -5,11 +5,12 @@ from datetime import datetime
 from prefect import flow
 
 from esteira.model_card import Frozen
-from esteira.training.gate import Verdict
+from esteira.training.verdict import Verdict
 from flows.moment import moment_of_run
 from flows.report import publish
-from flows.steps import release as steps
+from flows.steps import judging
 from flows.steps.data import require_ingested
+from flows.steps.release import release_challenger
 
 
 class Validated(Frozen):
@@ -33,12 +34,12 @@ def validate(use_case: str, as_of: datetime | None = None, challenger: str | Non
     """
     moment = moment_of_run(as_of)
     require_ingested(use_case, moment)
-    version = steps.resolve_challenger(use_case, challenger, moment)
+    version = judging.resolve_challenger(use_case, challenger, moment)
     if version is None:
         return Validated(use_case=use_case, as_of=moment, challenger=None, release=None, verdict=None)
-    judgement = steps.judge_challenger(use_case, version, moment)
+    judgement = judging.judge_challenger(use_case, version, moment)
     verdict = judgement.verdict
-    release = steps.release_challenger(use_case, version, judgement, moment) if verdict.passed else None
+    release = release_challenger(use_case, version, judgement, moment) if verdict.passed else None
     validated = Validated(
         use_case=use_case, as_of=moment, challenger=version, release=release.id if release else None, verdict=verdict
     )

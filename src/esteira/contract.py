@@ -17,6 +17,7 @@ import polars as pl
 from sklearn.pipeline import Pipeline
 
 from esteira.errors import InputError
+from esteira.limits import GateLimits
 from esteira.rules import Rules
 
 EVENT = "event_timestamp"
@@ -154,23 +155,6 @@ class Candidate:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     search: Mapping[str, Range | tuple[Any, ...]] = field(default_factory=dict)
     """What the tuner may try for a parameter: a range, or the values of a choice. The others stay as they are."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class GateLimits:
-    """What a challenger must keep to be released."""
-
-    margin: float
-    """How much worse the primary metric (log-loss, or mean absolute error) may be, in its own unit."""
-    baseline_gain: float
-    """How much better than the constant baseline it must be, as a share of the baseline's metric."""
-    slice_margin: float
-    """As ``margin``, for every slice large enough to judge."""
-    minimum_rows: int
-    minimum_slice_rows: int = 500
-    confidence: float = 0.95
-    mismatch: float = 0.0
-    """The share of served feature values that may differ from the offline path's without explanation."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -101,6 +101,7 @@ def proposal(card: ModelCard) -> ledger.Proposal:
         bounds=card.bounds,
         actor="test",
         reason="test",
+        evidence={"passed": True},
         released_at=REACHED,
     )
 

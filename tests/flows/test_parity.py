@@ -21,8 +21,9 @@ from esteira.errors import FeatureError, ReleaseError
 from esteira.stores import clock, features, ledger, predictions, tables
 from esteira.stores.live import Live
 from esteira.stores.online_features import fresh_store
+from flows.steps.judging import judge_challenger
 from flows.steps.parity import audit_skew
-from flows.steps.release import judge_challenger, release_challenger
+from flows.steps.release import release_challenger
 from tests.conftest import Belt, forget_home, use_home
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("belt")]

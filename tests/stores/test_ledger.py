@@ -110,3 +110,10 @@ def test_releases_go_live_in_the_order_of_their_time(home: Path) -> None:
     first = ledger.append(proposal("m1", "2013-03-01"), follows=0)
     with pytest.raises(ReleaseError, match="cannot go live at 2013-02-01"):
         ledger.append(proposal("m2", "2013-02-01"), follows=first.id)
+
+
+@pytest.mark.parametrize("evidence", [{}, {"passed": False}, {"passed": "yes"}, {"passed": 1}])
+def test_nothing_goes_live_without_a_verdict_that_passed(home: Path, evidence: dict[str, object]) -> None:
+    with pytest.raises(ReleaseError, match="'m1' cannot go live: its evidence is not a verdict that passed"):
+        ledger.append(proposal("m1").model_copy(update={"evidence": evidence}), follows=0)
+    assert not ledger.is_released("flight_delay")

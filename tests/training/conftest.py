@@ -12,8 +12,9 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import Pipeline
 from xgboost import XGBClassifier, XGBRegressor
 
-from esteira.contract import MOMENT, Candidate, GateLimits, MonitorLimits, RawTable, UseCase
+from esteira.contract import MOMENT, Candidate, MonitorLimits, RawTable, UseCase
 from esteira.encoding import ColumnEncoder, DenseEncoder
+from esteira.limits import GateLimits
 
 START = datetime(2013, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)

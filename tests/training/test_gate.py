@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from esteira.contract import GateLimits
 from esteira.errors import InputError
+from esteira.limits import GateLimits
 from esteira.training.bootstrap import Floats
-from esteira.training.gate import Verdict, judge
+from esteira.training.gate import judge
+from esteira.training.verdict import Verdict
 
 LIMITS = GateLimits(margin=0.01, baseline_gain=0.02, slice_margin=0.02, minimum_rows=1000, minimum_slice_rows=300)
 GENERATOR = np.random.default_rng(5)
@@ -48,7 +49,7 @@ def test_an_equally_good_challenger_passes_and_every_sentence_carries_its_number
     for figure in ("challenger", "champion", "difference"):
         assert f"{abs(found.figures[figure].value):.4f}" in text
     assert "4000 rows of 20 days" in text
-    assert "3 slices were judged against the champion, 1 were too small to judge" in text
+    assert "Slices: 3 parts were judged, 1 were too small to judge" in text
 
 
 def test_the_verdict_survives_json_whole() -> None:
@@ -84,7 +85,7 @@ def test_the_first_model_is_judged_against_the_constant_prediction() -> None:
     found = verdict(champion=None)
     assert found.passed
     assert "non-inferiority" not in [check.name for check in found.checks]
-    assert "judged against the constant prediction" in found.sentences[-1]
+    assert "worse than the constant prediction" in found.sentences[-1]
     flat = verdict(champion=None, challenger=np.full(Y.size, Y.mean()))
     assert broken(flat) == ["absolute floor"]
 
@@ -124,13 +125,13 @@ def test_a_slice_that_suffers_is_named_though_the_whole_is_fine() -> None:
     worse_at_jfk = np.where(ORIGIN == "JFK", answers(1.0, 1), answers(0.0))
     found = verdict(challenger=worse_at_jfk, limits=replace(LIMITS, margin=0.5))
     assert broken(found) == ["slices"]
-    assert [each.slice for each in found.slices if each.is_harmed] == ["origin=JFK"]
-    assert "origin=JFK (+0." in found.sentences[-1]
+    assert [each.name for each in found.guardrails if each.is_broken] == ["origin=JFK log_loss difference"]
+    assert "origin=JFK log_loss difference (+0." in found.sentences[-1]
 
 
 def test_a_slice_too_small_to_judge_is_said_so_and_does_not_fail() -> None:
-    small = next(each for each in verdict().slices if each.slice == "origin=XXX")
-    assert (small.rows, small.difference, small.p_value, small.is_harmed) == (100, None, None, False)
+    small = next(each for each in verdict().guardrails if each.name.startswith("origin=XXX"))
+    assert (small.rows, small.figure, small.p_value, small.is_broken) == (100, None, None, False)
 
 
 def test_many_slices_seldom_raise_a_false_alarm() -> None:
@@ -141,7 +142,7 @@ def test_many_slices_seldom_raise_a_false_alarm() -> None:
             challenger=answers(0.3, 2 * trial + 100), champion=answers(0.3, 2 * trial + 101),
             slices={"group": groups}, limits=replace(LIMITS, slice_margin=0.0, minimum_slice_rows=100),
         )  # fmt: skip
-        alarms += any(each.is_harmed for each in found.slices)
+        alarms += any(each.is_broken for each in found.guardrails)
     assert alarms <= 7  # 5 % of 60 is 3; 7 or fewer with probability 0.98
 
 

@@ -12,9 +12,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from esteira import use_cases
-from esteira.cli import data, features, keys, models, predictions, runs, train
+from esteira.cli import alerts, data, features, keys, models, predictions, runs, train, verdicts
 from esteira.cli.audit import audit
 from esteira.cli.reproduce import reproduce
+from esteira.cli.worth import worth
 from esteira.contract import utc
 from esteira.errors import EsteiraError, FeatureError, InputError
 from esteira.settings import prepare_environment, settings
@@ -30,9 +31,12 @@ app.add_typer(releases_app, name="releases")
 app.add_typer(features.app, name="features")
 app.add_typer(data.app, name="data")
 app.add_typer(models.app, name="models")
+features.app.command("worth")(worth)
 app.add_typer(runs.app, name="runs")
 app.add_typer(predictions.app, name="predictions")
 app.add_typer(keys.app, name="keys")
+app.add_typer(verdicts.app, name="verdicts")
+app.add_typer(alerts.app, name="alerts")
 app.command()(audit)
 app.command()(train.train)
 app.command()(reproduce)

@@ -129,9 +129,14 @@ def release(use_case: str, release_id: int) -> Release:
 def append(proposal: Proposal, *, follows: int, restores: int | None = None) -> Release:
     """Make ``proposal`` live, if ``follows`` still is (0: if nothing is).
 
-    Raises LedgerMoved when another release was appended in between, ReleaseError when it would go live before the one
-    it follows; nothing is written then.
+    Raises LedgerMoved when another release was appended in between, ReleaseError when its evidence is not a verdict
+    that passed or when it would go live before the one it follows; nothing is written then.
     """
+    if proposal.evidence.get("passed") is not True:
+        raise ReleaseError(
+            f"Model {proposal.model_version!r} cannot go live: its evidence is not a verdict that passed. Have the "
+            f"gate judge it: make flow FLOW=validate USE_CASE={proposal.use_case} AS_OF=…"
+        )
     newest = _newest(_releases.c.use_case == proposal.use_case)
     if (newest.id if newest else 0) != follows:
         raise _moved(proposal, follows)

@@ -7,10 +7,14 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
+from esteira.errors import NotEnoughData
+
 Floats = npt.NDArray[np.float64]
 Days = npt.NDArray[np.int64]
 
 REPEATS = 1000
+CONFIDENCE = 0.95
+"""Of every interval that is shown; decisions name their own."""
 MINIMUM_DAYS = 5
 """On fewer blocks than this nothing is decided: no interval would be worth the name."""
 
@@ -44,8 +48,14 @@ def bounds(replicates: Floats, *, days: int, confidence: float) -> tuple[float, 
     The widening is the expanded percentile interval of Hesterberg, "What Teachers Should Know About the Bootstrap"
     (The American Statistician 69, 2015): plain percentiles are too narrow by about sqrt((n - 1) / n) and by the
     difference between Student's t and the normal distribution.
+
+    Raises NotEnoughData when no resample defines the metric.
     """
     finite = replicates[np.isfinite(replicates)]
+    if not finite.size:
+        raise NotEnoughData(
+            f"None of {replicates.size} resamples of {days} days defines the metric. Judge on more days."
+        )
     tail = expanded_tail((1 - confidence) / 2, days)
     return float(np.quantile(finite, tail)), float(np.quantile(finite, 1 - tail))
 

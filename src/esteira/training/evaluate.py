@@ -1,6 +1,6 @@
 """Measure predictions against outcomes: figures with day-block bootstrap intervals, overall and per slice."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Literal
 
 import numpy as np
@@ -8,15 +8,16 @@ import numpy.typing as npt
 
 from esteira.errors import DataError, InputError, NotEnoughData
 from esteira.model_card import Estimate, SliceQuality
-from esteira.training.bootstrap import REPEATS, Days, Floats, bounds, draw_days, number_days, sum_by_day
+from esteira.training.bootstrap import CONFIDENCE, REPEATS, Days, Floats, bounds, draw_days, number_days, sum_by_day
 
 Kind = Literal["binary", "regression"]
 
 CALIBRATION_BINS = 10
 SMALLEST_SLICE = 50
 _SURE = 1e-15  # log-loss of a sure and wrong prediction stays finite, as in scikit-learn
-_CONFIDENCE = 0.95
 _PINBALL_LEVEL = 0.9
+_MAY_LACK = {"auc", "average_precision", "precision", "recall", "false_positive_rate"}
+"""Metrics that rows of one class, or without a yes among the answers, do not define; any other is always a number."""
 
 
 def row_losses(kind: Kind, outcomes: npt.ArrayLike, predictions: npt.ArrayLike) -> Floats:
@@ -42,16 +43,19 @@ def evaluate(
     *,
     seed: int,
     threshold: float | None = None,
+    only: Collection[str] | None = None,
 ) -> dict[str, Estimate]:
-    """Measure n predictions, each with its outcome and day; a metric that these rows do not define is left out.
+    """Measure n predictions, each with its outcome and day, by all metrics or ``only`` some.
+
+    A metric that these rows do not define is left out.
 
     Binary: log_loss, brier, bias, calibration_error (Guo et al. 2017, ten bins of equal mass), auc, average_precision
-    and, with a ``threshold``, precision and recall there. Regression: mae, rmse, bias and pinball_90, the loss at the
-    0.9 quantile, where predicting too little costs nine times what predicting too much does. Bias is prediction minus
-    outcome.
+    and, with a ``threshold``, precision, recall, false_positive_rate and selection_rate (the share of yes) there.
+    Regression: mae, rmse, bias and pinball_90, the loss at the 0.9 quantile, where predicting too little costs nine
+    times what predicting too much does. Bias is prediction minus outcome.
 
     Raises:
-        DataError: a prediction or an outcome is not a finite number.
+        DataError: a prediction or an outcome is not a finite number, or a metric came out as none.
         NotEnoughData: fewer than two rows or two days.
     """
     y, p = _sound(kind, outcomes, predictions)
@@ -63,10 +67,16 @@ def evaluate(
     draws = np.vstack([np.ones(count), draw_days(count, repeats=REPEATS, seed=seed)])  # the first draw is the data
     measure = _binary if kind == "binary" else _regression
     found: dict[str, Estimate] = {}
-    for name, values in measure(y, p, numbered, count, draws, threshold).items():
-        if not np.isfinite(values[0]):
+    for name, compute in measure(y, p, numbered, count, draws, threshold).items():
+        if only is not None and name not in only:
             continue
-        low, high = bounds(values[1:], days=count, confidence=_CONFIDENCE)
+        with np.errstate(invalid="ignore", divide="ignore"):  # 0 / 0 where a resample lacks a class; left out by bounds
+            values = compute()
+        if not np.isfinite(values[0]):
+            if name in _MAY_LACK:
+                continue
+            raise DataError(f"{name} of {len(y)} rows is {values[0]}, not a number. Look at the predictions' size.")
+        low, high = bounds(values[1:], days=count, confidence=CONFIDENCE)
         found[name] = Estimate(value=float(values[0]), low=low, high=high, rows=len(y))
     return found
 
@@ -114,39 +124,40 @@ def _sound(kind: Kind, outcomes: npt.ArrayLike, predictions: npt.ArrayLike) -> t
 
 def _binary(
     y: Floats, p: Floats, numbered: Days, days: int, draws: Floats, threshold: float | None
-) -> dict[str, Floats]:
+) -> dict[str, Callable[[], Floats]]:
     def total(values: npt.ArrayLike) -> Floats:
         return draws @ sum_by_day(values, numbered, days)
 
     rows = total(np.ones(len(y)))
-    with np.errstate(invalid="ignore", divide="ignore"):  # 0 / 0 where a resample lacks a class; left out by bounds
-        found = {
-            "log_loss": total(row_losses("binary", y, p)) / rows,
-            "brier": total((p - y) ** 2) / rows,
-            "bias": total(p - y) / rows,
-            "calibration_error": _calibration_error(y, p, total) / rows,
-            "auc": _auc(y, p, numbered, days, draws),
-            "average_precision": _average_precision(y, p, numbered, draws[: REPEATS // 5 + 1]),
-        }
-        if threshold is not None:
-            yes = p >= threshold
-            found["precision"] = total(y * yes) / total(yes)
-            found["recall"] = total(y * yes) / total(y)
+    found: dict[str, Callable[[], Floats]] = {
+        "log_loss": lambda: total(row_losses("binary", y, p)) / rows,
+        "brier": lambda: total((p - y) ** 2) / rows,
+        "bias": lambda: total(p - y) / rows,
+        "calibration_error": lambda: _calibration_error(y, p, total) / rows,
+        "auc": lambda: _auc(y, p, numbered, days, draws),
+        "average_precision": lambda: _average_precision(y, p, numbered, draws[: REPEATS // 5 + 1]),
+    }
+    if threshold is not None:
+        yes = p >= threshold
+        found["precision"] = lambda: total(y * yes) / total(yes)
+        found["recall"] = lambda: total(y * yes) / total(y)
+        found["false_positive_rate"] = lambda: total((1 - y) * yes) / total(1 - y)
+        found["selection_rate"] = lambda: total(yes) / rows
     return found
 
 
 def _regression(
     y: Floats, p: Floats, numbered: Days, days: int, draws: Floats, _threshold: float | None
-) -> dict[str, Floats]:
+) -> dict[str, Callable[[], Floats]]:
     def mean(values: Floats) -> Floats:
         return (draws @ sum_by_day(values, numbered, days)) / (draws @ sum_by_day(np.ones(len(y)), numbered, days))
 
     short = y - p
     return {
-        "mae": mean(np.abs(short)),
-        "rmse": np.sqrt(mean(short**2)),
-        "pinball_90": mean(np.maximum(_PINBALL_LEVEL * short, (_PINBALL_LEVEL - 1) * short)),
-        "bias": mean(-short),
+        "mae": lambda: mean(np.abs(short)),
+        "rmse": lambda: np.sqrt(mean(short**2)),
+        "pinball_90": lambda: mean(np.maximum(_PINBALL_LEVEL * short, (_PINBALL_LEVEL - 1) * short)),
+        "bias": lambda: mean(-short),
     }
 
 

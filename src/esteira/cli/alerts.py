@@ -1,0 +1,54 @@
+"""``esteira alerts``: what a person must look at, and that somebody did."""
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from esteira import use_cases
+
+app = typer.Typer(help="Alerts: what a person must look at, with its evidence.", no_args_is_help=True)
+console = Console()
+
+
+@app.command("list")
+def list_alerts(
+    use_case: Annotated[str | None, typer.Argument(help="Only this use case.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Acknowledged ones too.")] = False,
+) -> None:
+    """Open alerts, newest first; each with the command that shows its evidence."""
+    from esteira.stores import alerts
+
+    listed = alerts.alerts(use_case=use_case and use_cases.get(use_case).name, only_open=not everything)
+    for each in listed:
+        colour = "red" if each.severity == "critical" else "yellow"
+        console.print(
+            f"{each.id:>4} [bold {colour}]{each.severity}[/] {each.opened_at:%Y-%m-%d %H:%M} {each.use_case} "
+            f"{escape(each.subject)} for {escape(each.owner)}\n     {escape(each.sentence)}\n     evidence: "
+            f"[bold]{escape(each.link)}[/]",
+            highlight=False,
+            soft_wrap=True,
+        )
+        if each.acknowledged_by is not None:
+            console.print(
+                f"     [dim]acknowledged by {escape(each.acknowledged_by)} at {each.acknowledged_at:%Y-%m-%d %H:%M}: "
+                f"{escape(each.note or '')}[/]",
+                highlight=False,
+                soft_wrap=True,
+            )
+    if not listed:
+        console.print("[dim]There is no alert.[/]" if everything else "[dim]No alert is open.[/]")
+
+
+@app.command("ack")
+def acknowledge(
+    alert: Annotated[int, typer.Argument(help="Its number.")],
+    note: Annotated[str, typer.Option(help="What came of it.")],
+    by: Annotated[str, typer.Option(help="Who has seen to it.")] = "operator",
+) -> None:
+    """Note that somebody has seen to an alert."""
+    from esteira.stores import alerts
+
+    closed = alerts.acknowledge(alert, by=by, note=note)
+    console.print(f"Alert {closed.id} is acknowledged by {closed.acknowledged_by}.", markup=False)
