@@ -13,10 +13,12 @@ from esteira.serving.answers import Answers, LookedUp
 from esteira.serving.edge import Edge, Get, Post
 from esteira.serving.guard import Guard
 from esteira.serving.load import Load
+from esteira.serving.reports import OutcomeReports, Taken
 from esteira.serving.request_log import write_json_logs
 from esteira.settings import settings
 from esteira.stores.keys import FollowedKeys
 from esteira.stores.live import Live
+from esteira.stores.outcome_log import OutcomeLog
 
 
 def probe(moment: datetime) -> Mapping[str, Sequence[Any]]:
@@ -29,6 +31,7 @@ def probe(moment: datetime) -> Mapping[str, Sequence[Any]]:
 
 live = Live(use_cases.get("flight_delay"), probe)
 keys = FollowedKeys()
+reported = OutcomeLog(use_cases.get("flight_delay"))
 
 
 async def predict(request: Flights) -> Answers:
@@ -61,11 +64,13 @@ class FlightDelay:
         write_json_logs()
         keys.start()
         live.start()
+        reported.start()
 
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]
     def stop(self) -> None:
         """Write what is waiting."""
         live.stop()
+        reported.stop()
         keys.stop()
 
     @bentoml.api  # type: ignore[untyped-decorator]
@@ -82,6 +87,11 @@ class FlightDelay:
     async def cached(self, request: FlightIds, /) -> LookedUp:
         """Read the predictions which the live release made ahead; also GET /cached/{flight_id}."""
         return await cached(request)
+
+    @bentoml.api  # type: ignore[untyped-decorator]
+    async def outcomes(self, request: OutcomeReports, /) -> Taken:
+        """Report what became of predictions; reports are on disk when this answers, and later ones correct."""
+        return await reported.report(request)
 
 
 service = bentoml.service(
@@ -123,6 +133,7 @@ service.add_asgi_middleware(
         "/predict": Post(Flights, predict),
         "/predict_features": Post(Features, predict_features),
         "/cached": Post(FlightIds, cached),
+        "/outcomes": Post(OutcomeReports, reported.report),
     },
     gets={"/cached/": Get(_look_up), "/readyz": Get(_health)},
 )

@@ -5,7 +5,7 @@ from datetime import datetime
 import polars as pl
 
 from esteira import use_cases
-from esteira.contract import PRIMARY, UseCase
+from esteira.contract import CREATED, EVENT, PRIMARY, UseCase
 from esteira.errors import MissingData
 from esteira.model_card import REFERENCE, THRESHOLDS, Column, ModelCard
 from esteira.monitoring.drift import PREDICTION, Drift, Thresholds, measure
@@ -13,7 +13,17 @@ from esteira.monitoring.outcomes import join_outcomes
 from esteira.monitoring.policy import Situation, Verdict, WindowFacts, decide
 from esteira.monitoring.profile import build_profile, read_profile
 from esteira.monitoring.quality import judge_quality
-from esteira.stores import ledger, models, predictions, profiles, retrain_requests, sensitivity, tables, verdicts
+from esteira.stores import (
+    ledger,
+    models,
+    outcomes,
+    predictions,
+    profiles,
+    retrain_requests,
+    sensitivity,
+    tables,
+    verdicts,
+)
 from esteira.stores.retrain_requests import RetrainRequest
 from esteira.stores.verdicts import GATE
 from flows.events import RETRAIN_REQUESTED, ring
@@ -24,7 +34,8 @@ from flows.steps.step import step
 
 @step
 def collect_predictions(use_case: str) -> int:
-    """Move what services logged since the last time into the table of predictions; return how many."""
+    """Move what services logged since the last time into tables; return how many predictions there were."""
+    outcomes.collect(use_case)
     return predictions.collect(use_case)
 
 
@@ -44,7 +55,7 @@ def look_at_windows(use_case: str, judged: int, as_of: datetime) -> list[WindowF
     reference = read_profile(model.attachments[REFERENCE])
     limits = declared.monitor
     served = _served(use_case, release.model_version, as_of - limits.windows * limits.window, as_of)
-    outcomes = _outcomes(declared, as_of)
+    happened = _outcomes(declared, as_of)
     facts = []
     for place in range(limits.windows, 0, -1):
         start, end = as_of - place * limits.window, as_of - (place - 1) * limits.window
@@ -58,7 +69,7 @@ def look_at_windows(use_case: str, judged: int, as_of: datetime) -> list[WindowF
             profiles.save(use_case, release.id, start, end, profile)
             drift = measure(reference, read_profile(profile), thresholds, model.card.importances)
         if window.height:
-            joined = join_outcomes(window, outcomes, as_of=as_of, maturity=limits.outcome_maturity)
+            joined = join_outcomes(window, happened, as_of=as_of, maturity=limits.outcome_maturity)
             quality = judge_quality(joined, declared.kind, minimum_rows=limits.minimum_rows // 2)
         facts.append(WindowFacts(start=start, end=end, rows=window.height, drift=drift, quality=quality))
     return facts
@@ -138,8 +149,12 @@ def _features(window: pl.DataFrame, card: ModelCard) -> pl.DataFrame:
 
 
 def _outcomes(declared: UseCase, as_of: datetime) -> pl.DataFrame:
+    """What the source shows and what was reported; join_outcomes takes what became known last."""
     known = declared.build_outcomes(tables.read_known(declared.outcome_reads, as_of))
-    return known.rename({declared.entity_id: "entity_id"})
+    reported = outcomes.read_reported(declared.name, until=as_of)
+    columns = {name: known.schema[name] for name in ("outcome", EVENT, CREATED)}
+    seen = known.rename({declared.entity_id: "entity_id"}).select("entity_id", *columns)
+    return pl.concat([seen, reported.select("entity_id", *columns).cast(columns)])  # type: ignore[arg-type]
 
 
 def _refused_since(use_case: str, moment: datetime) -> int:

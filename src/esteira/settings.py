@@ -111,6 +111,11 @@ class Settings(BaseSettings):
         return self.home / "prediction_log"
 
     @property
+    def outcome_log_path(self) -> Path:
+        """Segments of what services were told about outcomes, collected into a table by the monitor."""
+        return self.home / "outcome_log"
+
+    @property
     def profiles_path(self) -> Path:
         """whylogs profiles of serving windows."""
         return self.home / "profiles"

@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from esteira import use_cases
-from esteira.cli import alerts, data, features, keys, models, predictions, runs, train, verdicts
+from esteira.cli import alerts, data, features, keys, models, outcomes, predictions, runs, train, verdicts
 from esteira.cli.audit import audit
 from esteira.cli.reproduce import reproduce
 from esteira.cli.worth import worth
@@ -37,6 +37,7 @@ app.add_typer(predictions.app, name="predictions")
 app.add_typer(keys.app, name="keys")
 app.add_typer(verdicts.app, name="verdicts")
 app.add_typer(alerts.app, name="alerts")
+app.add_typer(outcomes.app, name="outcomes")
 app.command()(audit)
 app.command()(train.train)
 app.command()(reproduce)

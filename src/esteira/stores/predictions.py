@@ -41,12 +41,12 @@ def collect(use_case: str) -> int:
 
     Each line arrives exactly once, whatever is killed (see collection).
     """
-    return collection.collect(segments_path(use_case), _table(use_case), _row, PREDICTIONS, partition_by="day")
+    return collection.collect(segments_path(use_case), table_name(use_case), _row, PREDICTIONS, partition_by="day")
 
 
 def scan_predictions(use_case: str) -> pl.LazyFrame:
     """Collected predictions in the columns of ``PREDICTIONS``. Raises MissingData when none were ever collected."""
-    return tables.scan(_table(use_case))
+    return tables.scan(table_name(use_case))
 
 
 def read_predictions(use_case: str, after: datetime | None = None, until: datetime | None = None) -> pl.DataFrame:
@@ -69,5 +69,6 @@ def _row(line: bytes) -> dict[str, Any]:
     return {**logged.model_dump(), **whole, "day": logged.requested_at.astimezone(UTC).date()}
 
 
-def _table(use_case: str) -> str:
+def table_name(use_case: str) -> str:
+    """The table of a use case's collected predictions."""
     return f"predictions_{use_case}"
