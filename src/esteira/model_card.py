@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from datetime import datetime
+from math import isfinite
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -127,6 +128,10 @@ REQUIRED_FILES = (REFERENCE, THRESHOLDS, GOLDEN, CALIBRATION, IMPORTANCES)
 
 
 def missing_records(card: ModelCard, files: Collection[str]) -> list[str]:
-    """The required fields that are empty on ``card``, in words, and the required files that are not among ``files``."""
+    """The required fields that are empty on ``card``, in words, and the required files that are not among ``files``.
+
+    A metric that is not a finite number was not measured: it is missing too.
+    """
+    unmeasured = [f"a finite {name}" for name, each in card.metrics.items() if not isfinite(each.value)]
     empty = [name.replace("_", " ").replace("sha256", "SHA-256") for name in REQUIRED_FIELDS if not getattr(card, name)]
-    return empty + [name for name in REQUIRED_FILES if name not in files]
+    return empty + unmeasured + [name for name in REQUIRED_FILES if name not in files]

@@ -1,5 +1,6 @@
 """``esteira models``: the stored models, their cards as pages, and portable copies of them."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -69,6 +70,20 @@ def show_model(
     ):
         table.add_row(f"[dim]{label}[/]", value)
     console.print(table, highlight=False)
+
+
+@app.command("export")
+def export_model(
+    model: ModelName,
+    form: Annotated[str, typer.Option("--format", help="onnx or xgb-json.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="The folder in which one is made for the copy.")],
+) -> None:
+    """Write a portable copy that answers as the model does, for places where Esteira is not."""
+    from esteira.stores import models, portable
+
+    card = card_of(model)
+    written = portable.export(models.load(card.use_case, card.version), portable.known_form(form), out)
+    console.print(f"{card.use_case}:{card.version} is in [bold]{written}[/]; its README.md says how to ask it.")
 
 
 def card_of(model: str) -> ModelCard:
