@@ -13,6 +13,7 @@ A message says what could not be done, the offending value, what was expected or
     │   ├── WrongColumns      columns or types differ from the declaration
     │   └── NotEnoughData     too few rows, or one class only, to decide anything
     ├── FeatureError          a feature is unknown, unavailable, or differs between offline and online
+    │   └── StoreUnreachable  the online store does not answer, or not in time
     ├── ModelError            a model cannot be saved, loaded or trusted
     │   └── AlteredModel      a model's bytes differ from the recorded digest
     ├── AlteredLog            the audit log is not as it was written
@@ -77,6 +78,10 @@ class NotEnoughData(DataError):
 
 class FeatureError(EsteiraError):
     """A feature is unknown, unavailable, or differs between offline and online."""
+
+
+class StoreUnreachable(FeatureError):
+    """The online store does not answer, or not in time."""
 
 
 class ModelError(EsteiraError):

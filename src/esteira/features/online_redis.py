@@ -17,7 +17,7 @@ from pydantic import StrictStr
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from esteira.errors import FeatureError, InputError
+from esteira.errors import FeatureError, InputError, StoreUnreachable
 from esteira.features.online_base import FreshOnlineStore, Row
 from esteira.features.online_layout import RowLayout
 from esteira.features.online_view import Stored
@@ -26,7 +26,9 @@ _TIMES = struct.Struct(">qq")
 _ROWS_PER_CALL = 2_000
 """A script call blocks Redis: 2,000 rows are some milliseconds."""
 _DEADLINE = 5.0
-"""Seconds until a silent Redis is an error, unless the connection string says otherwise."""
+"""Seconds until a silent Redis is an error when it is written, unless the connection string says otherwise."""
+_READ_DEADLINE = 1.0
+"""The same for reads, which are answered in a millisecond, and for which a caller waits."""
 
 # Lua's numbers are doubles, exact only to 2^53, so both times are compared as high and low halves.
 _KEEP = """
@@ -66,30 +68,33 @@ class RedisFreshOnlineStore(FreshOnlineStore):
 
     def __init__(self) -> None:
         """The client is made on first use and shared by all threads."""
-        self._clients: dict[tuple[int, str], tuple[Any, Any]] = {}
+        self._clients: dict[tuple[int, str, bool], tuple[Any, Any]] = {}
         self._lock = threading.Lock()
 
     @contextmanager
-    def _client(self, config: Any) -> Iterator[tuple[Any, Any]]:
+    def _client(self, config: Any, *, reads: bool = False) -> Iterator[tuple[Any, Any]]:
         """The client and the guarded write as a registered script."""
         text = config.online_store.connection_string
-        mine = (os.getpid(), text)
+        mine = (os.getpid(), text, reads)
         with self._lock:
             if mine not in self._clients:
-                # One more try, at once, for a connection that went stale; redis-py's own ten hide an outage.
-                client = redis.Redis(**parse_connection(text), retry=Retry(NoBackoff(), 1))
+                # One more try, at once, for a connection that went stale; redis-py's own ten hide an outage. Who was
+                # silent for the whole of a read's time is not asked again: a caller waits.
+                again = (redis.ConnectionError,) if reads else (redis.ConnectionError, redis.TimeoutError)
+                options = parse_connection(text, deadline=_READ_DEADLINE if reads else _DEADLINE)
+                client = redis.Redis(**options, retry=Retry(NoBackoff(), 1, supported_errors=again))
                 self._clients[mine] = (client, client.register_script(_KEEP))
         try:
             yield self._clients[mine]
         except redis.RedisError as error:
-            raise FeatureError(
+            raise StoreUnreachable(
                 f"The online store at {text.split(',')[0]} did not do its work: {error}. "
                 "Check that Redis runs there and accepts this client, then try again."
             ) from error
 
     def _fetch(self, config: Any, wanted: Sequence[tuple[str, Sequence[bytes]]]) -> list[dict[bytes, Stored]]:
         asked = [(table, keys) for table, keys in wanted if keys]
-        with self._client(config) as (client, _):
+        with self._client(config, reads=True) as (client, _):
             pipeline = client.pipeline(transaction=False)
             for table, keys in asked:
                 pipeline.hmget(_hash(table), keys)
@@ -144,8 +149,8 @@ def _layouts(table: str) -> str:
     return f"esteira:layouts:{table}"
 
 
-def parse_connection(text: str) -> dict[str, Any]:
-    """Feast's connection string as arguments of ``redis.Redis``.
+def parse_connection(text: str, *, deadline: float = _DEADLINE) -> dict[str, Any]:
+    """Feast's connection string as arguments of ``redis.Redis``; ``deadline`` in seconds unless it names its own.
 
     >>> parse_connection("redis:6380,db=2,ssl=true")["port"]
     6380
@@ -160,7 +165,7 @@ def parse_connection(text: str) -> dict[str, Any]:
         "ssl": lambda value: value.lower() == "true",
         "socket_timeout": float,
     }
-    arguments: dict[str, Any] = {"socket_timeout": _DEADLINE, "socket_connect_timeout": _DEADLINE}
+    arguments: dict[str, Any] = {"socket_timeout": deadline, "socket_connect_timeout": deadline}
     parts = text.split(",")
     if "://" in text or "@" in text:  # not repeated in the message: it may hold a password
         raise InputError(

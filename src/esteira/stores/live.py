@@ -102,7 +102,8 @@ class Live:
         if left:
             asked = given if len(left) == len(entity_ids) else {k: [v[p] for p in left] for k, v in given.items()}
             ids = [entity_ids[place] for place in left]
-            if len(left) > _ANSWERED_AT_ONCE:
+            # A store behind a network may be slow: then requests wait in threads, not in each other's way.
+            if len(left) > _ANSWERED_AT_ONCE or settings().online_store != "sqlite":
                 computed, found = await asyncio.to_thread(self._draw, serving, ids, asked, moment, now, explain)
             else:
                 computed, found = self._draw(serving, ids, asked, moment, now, explain)

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from esteira.serving.following import Serving
+from esteira.serving.outage import Shielded
 from esteira.serving.post_processing import PostProcessing
 from esteira.serving.predictor import Predictor
 from esteira.settings import settings
@@ -32,7 +33,7 @@ def load(
     serving = Serving(
         release=release,
         predictor=Predictor(model.card, model.pipeline, PostProcessing.of(model.card.kind, release)),
-        features=OnlineFeatures(store, release.feature_service),
+        features=Shielded(OnlineFeatures(store, release.feature_service)),
     )
     serving.predictor.predict(serving.features.read(probe(moment), moment).values)
     return serving
