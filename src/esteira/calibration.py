@@ -51,9 +51,12 @@ class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
 
     def predict_proba(self, X: Any) -> npt.NDArray[np.float64]:  # noqa: N803
         """The calibrated probabilities (n, 2) of no and yes."""
-        odds = self.slope_ * _log_odds(self.model_.predict_proba(X)[:, 1]) + self.intercept_
-        yes = 1 / (1 + np.exp(-odds))
+        yes = self.calibrate(self.model_.predict_proba(X)[:, 1])
         return np.column_stack([1 - yes, yes])
+
+    def calibrate(self, yes: npt.ArrayLike) -> npt.NDArray[np.float64]:
+        """What the model's probabilities (n) of yes are worth."""
+        return np.asarray(1 / (1 + np.exp(-(self.slope_ * _log_odds(yes) + self.intercept_))))
 
     def predict(self, X: Any) -> Any:  # noqa: N803
         """The likelier class of each row (n)."""

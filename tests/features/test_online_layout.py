@@ -53,6 +53,7 @@ def test_what_was_packed_is_unpacked(table: tuple[RowLayout, dict[str, list[Any]
     payloads = layout.pack(frame)
     assert layout.unpack(payloads) == list(columns.values())
     assert RowLayout.parse(layout.description).unpack(payloads) == list(columns.values())
+    assert [list(row) for row in zip(*columns.values(), strict=True)] == [layout.unpack_one(each) for each in payloads]
 
 
 @settings(max_examples=100, deadline=None)

@@ -23,7 +23,7 @@ from feast.protos.feast.types.Value_pb2 import Value as ValueProto
 from feast.value_type import ValueType
 
 from esteira.contract import utc
-from esteira.features.online_keys import check_key
+from esteira.features.online_keys import EncodedColumns, check_key
 from esteira.features.online_layout import RowLayout, from_microseconds, to_microseconds
 from esteira.features.online_rows import ViewRows, assemble, messages
 from esteira.features.online_view import OnlineView, Stored, checked, online_view, row_layout, table_name
@@ -105,7 +105,8 @@ class FreshOnlineStore(OnlineStore):  # type: ignore[misc]
             InvalidRequest: a key column is absent or holds a value of another type.
         """
         moment = to_microseconds(utc(as_of))
-        keyed = [view.keys.encode(rows) for view, rows in reads]
+        encoded: dict[int, EncodedColumns] = {}  # per caller's rows, which the views of a read share
+        keyed = [view.keys.encode(rows, encoded.setdefault(id(rows), {})) for view, rows in reads]
         wanted = [
             (view.table, list(dict.fromkeys(key for key in keys if key is not None)))
             for (view, _), keys in zip(reads, keyed, strict=True)

@@ -21,6 +21,9 @@ _INTEGERS: Mapping[ValueType, struct.Struct] = {
 }
 _TEXTS: Mapping[ValueType, type] = {ValueType.STRING: str, ValueType.BYTES: bytes}
 
+EncodedColumns = dict[tuple[str, ValueType], list[bytes | None]]
+"""(column, type) -> its values as parts of keys."""
+
 
 def check_key(name: str, kind: ValueType, value: Any) -> None:
     """Raise InvalidRequest unless ``value`` is a key of the declared type as it stands; nothing is converted."""
@@ -48,6 +51,7 @@ class EntityKeys:
     types: Mapping[str, ValueType]
     aliases: Mapping[str, str] = field(default_factory=dict)
     _prefix: bytes = field(init=False, repr=False, compare=False)
+    _ordered: tuple[tuple[str, str], ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Compile what all keys of the view share."""
@@ -60,26 +64,34 @@ class EntityKeys:
         names = sorted(self.types)
         prefix = serialize_entity_key_prefix(names, entity_key_serialization_version=3)
         object.__setattr__(self, "_prefix", prefix)
+        object.__setattr__(self, "_ordered", tuple((name, self.aliases.get(name, name)) for name in names))
 
     @property
     def columns(self) -> list[str]:
         """The columns a caller gives, in the encoded order."""
-        return [self.aliases.get(name, name) for name in sorted(self.types)]
+        return [column for _, column in self._ordered]
 
-    def encode(self, rows: Mapping[str, Sequence[Any]]) -> list[bytes | None]:
+    def encode(self, rows: Mapping[str, Sequence[Any]], encoded: EncodedColumns | None = None) -> list[bytes | None]:
         """The encoded key of each row; None where a part of the key is None.
+
+        ``encoded`` remembers columns of ``rows`` between the views of one read, which share most of them.
 
         Raises:
             InvalidRequest: a key column is absent, or a value is not of the declared type or out of its range.
         """
+        known: EncodedColumns = {} if encoded is None else encoded
         parts: list[list[bytes | None]] = []
-        for name, column in zip(sorted(self.types), self.columns, strict=True):
+        for name, column in self._ordered:
             if column not in rows:
                 raise InvalidRequest(
                     f"Cannot look up view {self.view!r}: the entity key {column!r} is not in the request. "
                     f"Given: {', '.join(rows) or 'nothing'}. Send {', '.join(self.columns)}."
                 )
-            parts.append(self._encode_column(column, self.types[name], rows[column]))
+            kind = self.types[name]
+            part = known.get((column, kind))
+            if part is None:
+                part = known[column, kind] = self._encode_column(column, kind, rows[column])
+            parts.append(part)
         prefix = self._prefix
         if len(parts) == 1:
             return [None if part is None else prefix + part for part in parts[0]]

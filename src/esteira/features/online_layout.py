@@ -185,6 +185,26 @@ class RowLayout:
                     columns[place] = [feast_value_type_to_python_type(each, kind) for each in messages]
         return columns
 
+    def unpack_one(self, payload: bytes) -> list[Any]:
+        """As ``unpack`` for one payload, a native value per feature: most requests are about one entity."""
+        read = self._struct.unpack_from(payload)
+        words, numbers = read[1 : 1 + self._words], read[1 + self._words :]
+        if any(words):
+            numbers = tuple(
+                None if words[bit // _WORD] >> (bit % _WORD) & 1 else value for bit, value in enumerate(numbers)
+            )
+        values: list[Any] = [None] * len(self.names)
+        for place, value in zip(self._fixed, numbers, strict=True):
+            moment = self.types[place] is ValueType.UNIX_TIMESTAMP and value is not None
+            values[place] = from_microseconds(value) if moment else value
+        for place, message in zip(self._free, *self._tails([payload]), strict=True) if self._free else ():
+            kind = self.types[place]
+            if kind is ValueType.STRING:
+                values[place] = message.string_val if message.HasField("string_val") else None
+            else:
+                values[place] = feast_value_type_to_python_type(message, kind)
+        return values
+
     def unpack_messages(self, payload: bytes) -> dict[str, ValueProto]:
         """The row as Feast's value messages, name -> message; a missing value is an empty message."""
         found: dict[str, ValueProto] = {}

@@ -27,6 +27,8 @@ def assemble(
     view: OnlineView, keys: Sequence[bytes | None], found: dict[bytes, Stored], moment: int, layout_of: LayoutOf
 ) -> ViewRows:
     """One answer per key, in order; nothing where no row was ``found`` or the row does not show at ``moment``."""
+    if len(keys) == 1:
+        return _assemble_one(view, found.get(keys[0]) if keys[0] is not None else None, moment, layout_of)
     unique = keys if len(found) == len(keys) else dict.fromkeys(keys)
     stored = [(key, found[key]) for key in unique if key in found]
     shown = {key: row for key, row in stored if view.shows(row, moment)}
@@ -39,6 +41,18 @@ def assemble(
         columns = [_taken(column, take) for column in columns]
         events, knowns = _taken(events, take), _taken(knowns, take)
     return ViewRows(dict(zip(view.layout.names, columns, strict=True)), events, knowns)
+
+
+def _assemble_one(view: OnlineView, stored: Stored | None, moment: int, layout_of: LayoutOf) -> ViewRows:
+    names = view.layout.names
+    if stored is None or not view.shows(stored, moment):
+        return ViewRows({name: [None] for name in names}, [None], [None])
+    event, known, payload = stored
+    if payload[:SIGNATURE_BYTES] == view.layout.signature:
+        columns = [[value] for value in view.layout.unpack_one(payload)]
+    else:
+        columns = _decode(view.layout, [payload], layout_of)
+    return ViewRows(dict(zip(names, columns, strict=True)), [from_microseconds(event)], [from_microseconds(known)])
 
 
 def messages(view: OnlineView, payload: bytes, layout_of: LayoutOf) -> dict[str, ValueProto]:

@@ -1,10 +1,10 @@
 """Turn questions into answers with one release: computed now, made ahead, given a default, or from given features."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol
-from uuid import uuid4
 
 from esteira.contract import FeatureRows, ServingPolicy
 from esteira.errors import FeatureError, InvalidRequest
@@ -82,16 +82,14 @@ def compute(
             for place, value in enumerate(values):
                 if value is None:
                     missing[place].append(name)
+    ages = {view: _ages(times, as_of) for view, times in found.event_times.items()}
     return [
         Drawn(
             entity_id=entity_id,
             output=output,
             source=source,
             computed_at=as_of,
-            feature_ages={
-                view: None if (moment := times[place]) is None else (as_of - moment).total_seconds()
-                for view, times in found.event_times.items()
-            },
+            feature_ages={view: each[place] for view, each in ages.items()},
             missing=missing[place],
             explanation=explained[place] if explained else None,
         )
@@ -169,11 +167,12 @@ def answers(
     residuals, (low, high) = serving.predictor.card.residuals, serving.predictor.post_processing.bounds
     release, version = serving.release.id, serving.release.model_version
     told = []
-    for each, result in zip(drawn, processed, strict=True):
+    random = os.urandom(16 * len(drawn)).hex()  # one call to the system for all names
+    for place, (each, result) in enumerate(zip(drawn, processed, strict=True)):
         shown = result.suppressed is None
         told.append(
             Answer.model_construct(  # every value has just been made, and checking them again costs as much
-                prediction_id=uuid4().hex,
+                prediction_id=random[32 * place : 32 * place + 32],
                 entity_id=each.entity_id,
                 prediction=result.prediction if shown else None,
                 interval=_interval(result, residuals, low, high) if shown and residuals else None,
@@ -198,6 +197,11 @@ def answers(
             )
         )
     return told, processed
+
+
+def _ages(times: Sequence[datetime | None], as_of: datetime) -> list[float | None]:
+    known = {each: (as_of - each).total_seconds() for each in set(times) if each is not None}  # many share their times
+    return [None if each is None else known[each] for each in times]
 
 
 def _interval(result: Processed, residuals: tuple[float, float], low: float, high: float) -> tuple[float, float]:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
+from esteira.calibration import uncalibrated
 from esteira.encoding import Matrix
 from esteira.errors import InvalidRequest, ModelError
 from esteira.model_card import CONSTANT, ModelCard
@@ -96,7 +97,7 @@ class Predictor:
         Raises ModelError when a column is absent, InvalidRequest when the model cannot account for itself.
         """
         unit = "log-odds" if self.card.kind == "binary" else "the outcome's unit"
-        return explain(self._estimator, self._matrix(values), self._encoder.sources, values, unit)
+        return explain(uncalibrated(self._estimator), self._matrix(values), self._encoder.sources, values, unit)
 
     def _matrix(self, values: Columns) -> Matrix:
         try:
@@ -116,10 +117,14 @@ class Predictor:
 def _raw_output(estimator: Any, card: ModelCard) -> Callable[[Matrix], NDArray[np.float64]]:
     if card.kind == "regression":
         return lambda matrix: np.asarray(estimator.predict(matrix), dtype=np.float64)
-    if hasattr(estimator, "get_booster") and estimator.get_booster().attr("best_iteration") is None:
-        # The very call behind predict_proba, without its checks, which cost as much as three hundred trees on one row.
-        inplace = estimator.get_booster().inplace_predict
-        return lambda matrix: np.asarray(inplace(matrix, validate_features=False), dtype=np.float64)
+    model = uncalibrated(estimator)
+    if hasattr(model, "get_booster") and model.get_booster().attr("best_iteration") is None:
+        from esteira.serving.trees import row_predictor  # noqa: PLC0415 - a linear model does without XGBoost
+
+        chance = row_predictor(model.get_booster())
+        if model is estimator:
+            return chance
+        return lambda matrix: np.asarray(estimator.calibrate(chance(matrix)))
     return lambda matrix: np.asarray(estimator.predict_proba(matrix)[:, 1], dtype=np.float64)
 
 

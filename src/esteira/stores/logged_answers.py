@@ -28,7 +28,11 @@ def logged_answers(
     ``given`` has the n entity keys and request inputs; ``found`` the features that were read for the places ``read``,
     in that order, or nothing.
     """
-    rows = dict(zip(read, range(len(read)), strict=True)) if found.values else {}
+    inputs = _rows(given, len(answers))
+    features, events, created = (
+        dict(zip(read, _rows(each, len(read)), strict=True)) if each else {}
+        for each in (found.values, found.event_times, found.created_times)
+    )
     return [
         LoggedPrediction.model_construct(  # of values that have just been made; checking them again costs as much
             prediction_id=answer.prediction_id,
@@ -44,14 +48,19 @@ def logged_answers(
             prediction=result.prediction,
             decision=result.decision,
             changes=result.changes,
-            inputs={name: values[place] for name, values in given.items()},
-            features=_row(found.values, rows.get(place)),
-            event_times=_row(found.event_times, rows.get(place)),
-            created_times=_row(found.created_times, rows.get(place)),
+            inputs=inputs[place],
+            features=features.get(place, {}),
+            event_times=events.get(place, {}),
+            created_times=created.get(place, {}),
         )
         for place, (answer, result) in enumerate(zip(answers, processed, strict=True))
     ]
 
 
-def _row(columns: Mapping[str, Sequence[Any]], place: int | None) -> dict[str, Any]:
-    return {} if place is None else {name: values[place] for name, values in columns.items()}
+def _rows(columns: Mapping[str, Sequence[Any]], count: int) -> list[dict[str, Any]]:
+    if not columns:
+        return [{} for _ in range(count)]
+    if count == 1:
+        return [{name: values[0] for name, values in columns.items()}]
+    names = tuple(columns)
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns.values(), strict=True)]
