@@ -22,7 +22,7 @@ EXAMPLE: dict[str, Any] = {
     "flight": 1545,
     "origin": "EWR",
     "dest": "IAH",
-    "tailnum": "N14228",
+    "tailnum": "N0TAIL",  # nobody's: a bento is packed with its examples, and no aircraft could be forgotten from it
     "scheduled_departure": "2013-03-01T05:15:00-05:00",
     "scheduled_arrival": "2013-03-01T08:19:00-06:00",
 }

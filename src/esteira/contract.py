@@ -256,6 +256,9 @@ class UseCase:
     serving: ServingPolicy = ServingPolicy()
     gate: GateLimits
     monitor: MonitorLimits
+    retention: Mapping[str, timedelta] = field(default_factory=dict)
+    """How long things are kept: a table's rows by its name (``predictions_<use case>`` for the log), and by kind
+    ``model``, ``training-set``, ``profiles``. What is not named is kept for ever."""
     limits: tuple[str, ...] = ()
     """Sentences for the model card: what a model must not be used for, what it was never shown. A model without them
     is not released."""

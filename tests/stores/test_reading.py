@@ -1,5 +1,3 @@
-import os
-import stat
 from pathlib import Path
 
 import polars as pl
@@ -53,14 +51,6 @@ def test_a_column_that_is_not_there_is_named(home: Path) -> None:
     write_departures()
     with pytest.raises(UnknownName, match="tail_number"):
         reading.read("departures", columns=["tail_number"], purpose="why", actor="ana")
-
-
-def test_the_mask_key_is_made_once_and_belongs_to_its_owner(home: Path) -> None:
-    key = sensitivity.mask_key()
-    sensitivity._read_key.cache_clear()
-    assert sensitivity.mask_key() == key
-    assert stat.S_IMODE(os.stat(settings().home / "mask.key").st_mode) == 0o600
-    assert sensitivity.token("tailnum", "N1") != sensitivity.token("flight_id", "N1")
 
 
 def test_a_tag_on_any_field_restricts_the_column_everywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from esteira.cli import servers
 from esteira.errors import UnknownName
 from esteira.settings import prepare_environment, settings
 
-FLOWS = ("ingest", "train", "validate", "precompute", "monitor")
+FLOWS = ("ingest", "train", "validate", "precompute", "monitor", "retain")
 
 
 def flow(name: str) -> Any:

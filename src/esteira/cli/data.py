@@ -8,13 +8,15 @@ from rich.markup import escape
 from rich.table import Table
 
 from esteira import use_cases
+from esteira.cli import stewardship
 from esteira.contract import utc
 from esteira.errors import InputError, UnknownName
 from esteira.settings import settings
 
-app = typer.Typer(help="The data: versions, statistics, schemas, quarantine.", no_args_is_help=True)
+app = typer.Typer(help="The data: versions, schemas, quarantine, cards, holds, forgetting.", no_args_is_help=True)
 schema_app = typer.Typer(help="The reviewed schema of a source: propose, read the difference, accept.")
 app.add_typer(schema_app, name="schema", no_args_is_help=True)
+stewardship.register(app)
 console = Console()
 
 UseCaseName = Annotated[str, typer.Argument(help="A use case, such as flight_delay.")]

@@ -7,7 +7,7 @@ store holds one row per entity and view, so a newest row that is not yet true or
 
 import asyncio
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -16,7 +16,7 @@ from typing import Any
 
 import polars as pl
 from feast import utils
-from feast.infra.key_encoding_utils import serialize_entity_key
+from feast.infra.key_encoding_utils import deserialize_entity_key, serialize_entity_key
 from feast.infra.online_stores.online_store import OnlineStore
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey as EntityKeyProto
 from feast.protos.feast.types.Value_pb2 import Value as ValueProto
@@ -50,7 +50,7 @@ def reading_at(as_of: datetime) -> Iterator[None]:
 
 
 class FreshOnlineStore(OnlineStore):  # type: ignore[misc]
-    """A Feast online store that keeps the freshness contract; a database is added by four short methods."""
+    """A Feast online store that keeps the freshness contract; a database is added by six short methods."""
 
     _versioned_read_supported = True
 
@@ -65,6 +65,14 @@ class FreshOnlineStore(OnlineStore):  # type: ignore[misc]
     @abstractmethod
     def _known_layout(self, config: Any, table: str, signature: bytes) -> RowLayout:
         """The layout an earlier definition of a view wrote with."""
+
+    @abstractmethod
+    def _keys(self, config: Any, table: str) -> Iterator[bytes]:
+        """The keys of all rows of a table."""
+
+    @abstractmethod
+    def _erase(self, config: Any, table: str, keys: Sequence[bytes]) -> None:
+        """Remove these rows, and whatever the database keeps of rows it removed before."""
 
     @abstractmethod
     def _drop(self, config: Any, tables: Sequence[str]) -> None:
@@ -116,6 +124,18 @@ class FreshOnlineStore(OnlineStore):  # type: ignore[misc]
             assemble(view, keys, rows, moment, partial(self._known_layout, config, view.table))
             for (view, _), keys, rows in zip(reads, keyed, found, strict=True)
         ]
+
+    def erase_entities(self, config: Any, view: Any, values: Mapping[str, Collection[Any]]) -> int:
+        """Remove for good every row of ``view`` whose key has one of ``values`` (key column -> values); how many."""
+        target = online_view(config, view)
+        if len(target.keys.types) == 1:
+            (name,) = target.keys.types
+            encoded = target.keys.encode({target.keys.columns[0]: list(values[name])})
+            doomed = list(self._fetch(config, [(target.table, [key for key in encoded if key is not None])])[0])
+        else:
+            doomed = [key for key in self._keys(config, target.table) if _names_one(key, values)]
+        self._erase(config, target.table, doomed)
+        return len(doomed)
 
     # Feast's interface.
 
@@ -239,6 +259,14 @@ class FreshOnlineStore(OnlineStore):  # type: ignore[misc]
                     rows.append((from_microseconds(stored[0]), messages(target, stored[2], writer)))
             answers.append(rows)
         return answers
+
+
+def _names_one(key: bytes, values: Mapping[str, Collection[Any]]) -> bool:
+    decoded = deserialize_entity_key(key, entity_key_serialization_version=3)
+    return any(
+        getattr(part, part.WhichOneof("val")) in values.get(name, ())
+        for name, part in zip(decoded.join_keys, decoded.entity_values, strict=True)
+    )
 
 
 def _encoded(key: EntityKeyProto) -> bytes:

@@ -135,6 +135,17 @@ class RedisFreshOnlineStore(FreshOnlineStore):
             )
         return RowLayout.parse(description.decode())
 
+    def _keys(self, config: Any, table: str) -> Iterator[bytes]:
+        with self._client(config) as (client, _):
+            for key, _value in client.hscan_iter(_hash(table), count=_ROWS_PER_CALL):
+                yield key
+
+    def _erase(self, config: Any, table: str, keys: Sequence[bytes]) -> None:
+        """As declared; what Redis itself wrote to disk (RDB, AOF) lives on until Redis writes it anew."""
+        with self._client(config) as (client, _):
+            for start in range(0, len(keys), _ROWS_PER_CALL):
+                client.hdel(_hash(table), *keys[start : start + _ROWS_PER_CALL])
+
     def _drop(self, config: Any, tables: Sequence[str]) -> None:
         if tables:
             with self._client(config) as (client, _):

@@ -6,7 +6,7 @@ Use it in any Feast project: ``online_store: {type: esteira.features.online_stor
 import os
 import sqlite3
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from esteira.errors import FeatureError
 from esteira.features.online_base import FreshOnlineStore, Row
 from esteira.features.online_layout import RowLayout
 from esteira.features.online_view import Stored
+from esteira.features.sqlite_pages import wipe_deleted
 
 _LAYOUTS = "esteira_layouts"
 _PARAMETERS = 30_000
@@ -146,6 +147,17 @@ class SqliteFreshOnlineStore(FreshOnlineStore):
                 "The file was altered by something else; write the views again."
             )
         return RowLayout.parse(row[0])
+
+    def _keys(self, config: Any, table: str) -> Iterator[bytes]:
+        for (key,) in self._connection(config).execute(f"SELECT entity_key FROM {_quoted(table)}"):
+            yield key
+
+    def _erase(self, config: Any, table: str, keys: Sequence[bytes]) -> None:
+        connection = self._connection(config)
+        connection.execute("BEGIN IMMEDIATE")
+        connection.executemany(f"DELETE FROM {_quoted(table)} WHERE entity_key = ?", ((key,) for key in keys))
+        connection.execute("COMMIT")
+        wipe_deleted(connection)
 
     def _drop(self, config: Any, tables: Sequence[str]) -> None:
         connection = self._connection(config)

@@ -18,7 +18,9 @@ import polars as pl
 
 from esteira.contract import MOMENT, utc
 from esteira.errors import WrongColumns
+from esteira.features.sqlite_pages import wipe_deleted
 from esteira.settings import settings
+from esteira.stewardship.traces import Traces
 from esteira.stores import tables
 
 CACHED: dict[str, pl.DataType] = {
@@ -200,6 +202,25 @@ def write_cached(use_case: str, epoch: str, rows: pl.DataFrame) -> int:
     batch = Batch(use_case, epoch, utc(rows["as_of"][0]))
     batch.write(rows, after=0)
     return batch.show()
+
+
+def erase(use_case: str, traces: Traces) -> int:
+    """Remove for good what is cached of an entity, in every batch; return how many rows that were."""
+    erased = 0
+    with _connection() as cache:
+        cache.execute("BEGIN IMMEDIATE")
+        for table, owner in (("made", "batch"), ("known", "use_case")):
+            found = cache.execute(f"SELECT {owner}, entity_id, given FROM {table}")
+            mine = [
+                (of, entity)
+                for of, entity, given in found
+                if of.split("/")[0] == use_case and (entity in traces.ids or traces.in_json(given))
+            ]
+            cache.executemany(f"DELETE FROM {table} WHERE {owner} = ? AND entity_id = ?", mine)
+            erased += len(mine)
+        cache.execute("COMMIT")
+        wipe_deleted(cache)
+    return erased
 
 
 def history_table(use_case: str) -> str:

@@ -6,10 +6,11 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 from feast import FeatureStore, RepoConfig
@@ -171,6 +172,19 @@ def _sensitive_columns(repository: Path, _digest: str) -> dict[str, str]:
             f"Unknown sensitivity in feature_repo: {unknown}. Expected 'pii' or 'restricted'. Correct the tags."
         )
     return found
+
+
+def erase_online(values: Mapping[str, Collection[Any]]) -> int:
+    """Remove for good every row of the online store whose key has one of ``values`` (key column -> values); how many.
+
+    0 when no feature repository was ever applied: then nothing was ever written.
+    """
+    if not (settings().feast_path / "applied.sha256").is_file():
+        return 0
+    store = open_store()
+    keyed = [view for view in store.list_feature_views() if set(view.join_keys) & values.keys()]
+    online = store._get_provider().online_store
+    return sum(online.erase_entities(store.config, view, values) for view in keyed)
 
 
 def newest_times(view: str) -> tuple[datetime | None, datetime | None]:

@@ -4,7 +4,8 @@ The newest release of a use case is what is live. Each release names the one it 
 two releases that follow the same one: of two writers at once, one wins and the other is told (LedgerMoved).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,7 +17,7 @@ from esteira.model_card import Frozen
 from esteira.rules import Rules
 from esteira.stewardship.audit_chain import Deed
 from esteira.stores import audit
-from esteira.stores.database import APPEND_ONLY, Moment, transaction
+from esteira.stores.database import APPEND_ONLY, Moment, lock, transaction
 
 
 class Proposal(Frozen):
@@ -155,6 +156,14 @@ def append(proposal: Proposal, *, follows: int, restores: int | None = None) -> 
     except sa.exc.IntegrityError as error:
         raise _moved(proposal, follows) from error
     return release(proposal.use_case, int(written[0]))  # type: ignore[index]  # an insert has a key
+
+
+@contextmanager
+def standing_still() -> Iterator[None]:
+    """Let nobody append a release until the block ends: what is decided about releases inside holds until then."""
+    with transaction(_metadata) as connection:
+        lock(connection, _releases)
+        yield
 
 
 def before(current: Release) -> int:

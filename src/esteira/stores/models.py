@@ -176,6 +176,17 @@ def versions(use_case: str) -> list[str]:
     return [each.name for each in sorted(stored, key=lambda each: (each.name[:10], each.stat().st_mtime_ns))]
 
 
+def remove(use_case: str, version: str) -> None:
+    """Remove a stored model and the bentos that were built of it; nobody sees half a model. Removing twice is once."""
+    bentos = settings().bentoml_path / "bentos" / use_case
+    for path in (_folder(use_case, version), *bentos.glob(f"{version}-*")):
+        if path.is_dir():
+            doomed = settings().bentoml_path / "staging" / uuid.uuid4().hex
+            doomed.parent.mkdir(parents=True, exist_ok=True)
+            path.rename(doomed)
+            shutil.rmtree(doomed)
+
+
 def _folder(use_case: str, version: str) -> Path:
     for part in (use_case, version):
         if not part or Path(part).name != part or part.startswith(".") or part == "latest":

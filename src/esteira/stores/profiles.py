@@ -57,6 +57,11 @@ def list_windows(use_case: str, release: int | None = None) -> list[StoredWindow
     )
 
 
+def remove(use_case: str, window: StoredWindow) -> None:
+    """Remove the profile of a window; removing it twice is once."""
+    _path(use_case, window).unlink(missing_ok=True)
+
+
 def _path(use_case: str, window: StoredWindow) -> Path:
     if window.end <= window.start:
         raise InputError(

@@ -17,6 +17,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundErr
 from esteira.contract import CREATED, EVENT
 from esteira.errors import DataError, MissingData, UnknownName, WrongColumns
 from esteira.settings import settings
+from esteira.stores.table_locks import appending
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -31,6 +32,7 @@ _handles: dict[str, DeltaTable] = {}
 _lock = Lock()
 
 
+@appending
 def append(
     table: str,
     rows: pl.DataFrame,

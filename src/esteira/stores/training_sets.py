@@ -4,14 +4,16 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import polars as pl
 
 from esteira.errors import MissingData
 from esteira.settings import settings
+from esteira.stores.tombstones import without_forgotten
 
+_AT = "%Y%m%dT%H%M%S"
 _VERSIONS = "esteira.data_versions"
 
 
@@ -19,15 +21,32 @@ def save(use_case: str, rows: pl.DataFrame, *, as_of: datetime, data_versions: M
     """Write a training set whole or not at all; the same inputs give the same path."""
     made_of = f"{use_case}|{as_of.isoformat()}|{sorted(data_versions.items())}|{rows.columns}"
     digest = hashlib.sha256(made_of.encode()).hexdigest()[:12]
-    path = settings().training_sets_path / use_case / f"{as_of:%Y%m%dT%H%M%S}-{digest}.parquet"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    staged = path.with_suffix(f".{os.getpid()}.tmp")
-    with staged.open("wb") as file:
-        rows.write_parquet(file, metadata={_VERSIONS: json.dumps(dict(data_versions))})
-        file.flush()
-        os.fsync(file.fileno())
-    staged.rename(path)
+    path = settings().training_sets_path / use_case / f"{as_of.strftime(_AT)}-{digest}.parquet"
+    _write(path, without_forgotten(rows), data_versions)
     return path
+
+
+def unfinished() -> list[Path]:
+    """What killed writers left of training sets."""
+    return sorted(settings().training_sets_path.glob("*/*.tmp"))
+
+
+def of_use_case(use_case: str) -> list[tuple[Path, datetime]]:
+    """The training sets of a use case, each with the moment it stands for, to the second."""
+    return [
+        (path, datetime.strptime(path.name.partition("-")[0], _AT).replace(tzinfo=UTC))
+        for path in sorted((settings().training_sets_path / use_case).glob("*.parquet"))
+    ]
+
+
+def remove(use_case: str, name: str) -> None:
+    """Remove the training set of this file name; removing it twice is once."""
+    (settings().training_sets_path / use_case / Path(name).name).unlink(missing_ok=True)
+
+
+def replace(path: Path, rows: pl.DataFrame) -> None:
+    """Put ``rows`` in place of a training set's, in one step."""
+    _write(path, rows, data_versions(path))
 
 
 def data_versions(path: Path) -> dict[str, int]:
@@ -55,6 +74,16 @@ def digest(rows: pl.DataFrame) -> str:
         found.update(f"{column.name}|{column.dtype}|{column.len()}\n".encode())
         found.update(column.hash(seed=0).to_numpy().tobytes())
     return found.hexdigest()
+
+
+def _write(path: Path, rows: pl.DataFrame, versions: Mapping[str, int]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    staged = path.with_suffix(f".{os.getpid()}.tmp")
+    with staged.open("wb") as file:
+        rows.write_parquet(file, metadata={_VERSIONS: json.dumps(dict(versions))})
+        file.flush()
+        os.fsync(file.fileno())
+    staged.rename(path)
 
 
 def load(path: Path) -> pl.DataFrame:
