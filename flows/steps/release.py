@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from esteira.errors import ReleaseError
+from esteira.model_card import missing_records
 from esteira.stores import bentos, ledger, models, verdicts
 from esteira.stores.verdicts import GATE
 from flows.steps.announce import announce
@@ -15,11 +16,13 @@ def release_challenger(use_case: str, challenger: str, judgement: Judgement, as_
     """Package a challenger that passed and make it live, following the release it was judged against.
 
     Doing it again changes nothing. Raises ReleaseError for a verdict that did not pass, or that the gate never gave
-    about this model; LedgerMoved when another release went live since it was judged.
+    about this model, or a card that lacks what it must say;
+    LedgerMoved when another release went live since it was judged.
     """
     verdict = judgement.verdict
     _require_passed(use_case, challenger, judgement, as_of)
     model = models.load(use_case, challenger)
+    _require_complete(model)
     if ledger.is_released(use_case) and ledger.live(use_case).card_sha256 == model.card_sha256:
         release = ledger.live(use_case)
     else:
@@ -59,4 +62,12 @@ def _require_passed(use_case: str, challenger: str, judgement: Judgement, as_of:
             f"Model {challenger!r} cannot be released as of {as_of.isoformat()}: the gate "
             + ("refused it then" if kept else "never judged it then")
             + ". Have it judged as of a later moment, by the validate flow."
+        )
+
+
+def _require_complete(model: models.Model) -> None:
+    if missing := missing_records(model.card, model.attachments):
+        raise ReleaseError(
+            f"Model {model.card.version!r} cannot be released: its card lacks {', '.join(missing)}. Let the train flow "
+            "write it again; what only people know, such as limits, is stated in the use case."
         )

@@ -1,7 +1,7 @@
 """``esteira models``: the stored models, their cards as pages, and portable copies of them."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -11,7 +11,10 @@ from rich.table import Table
 from esteira import use_cases
 from esteira.contract import PRIMARY
 from esteira.errors import UnknownName
-from esteira.model_card import ModelCard
+from esteira.model_card import REFERENCE, ModelCard
+
+if TYPE_CHECKING:
+    from esteira.cli.card_page import Subject
 
 app = typer.Typer(help="The model store: what was trained, and what is known about each.", no_args_is_help=True)
 console = Console()
@@ -72,6 +75,26 @@ def show_model(
     console.print(table, highlight=False)
 
 
+@app.command("card")
+def write_card(
+    model: ModelName,
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="Write Markdown and HTML into this folder.")] = None,
+) -> None:
+    """A model's card as a page: Markdown on the terminal, or Markdown, HTML and plots in a folder."""
+    from esteira.cli import card_page
+
+    subject = _subject(card_of(model))
+    if out is None:
+        console.print(card_page.markdown(subject), markup=False, highlight=False, soft_wrap=True)
+        return
+    out.mkdir(parents=True, exist_ok=True)
+    name = subject.title.replace(":", "-")
+    pages = {f"{name}.md": card_page.markdown(subject).encode(), f"{name}.html": card_page.html(subject).encode()}
+    for file, content in {**subject.plots, **pages}.items():
+        (out / file).write_bytes(content)
+    console.print(f"{subject.title}: [bold]{out / name}.html[/], and as Markdown beside it.")
+
+
 @app.command("export")
 def export_model(
     model: ModelName,
@@ -117,6 +140,23 @@ def state_of(card: ModelCard) -> str:
     if not judged:
         return "not judged yet"
     return "passed, not released" if judged[-1]["passed"] else "refused"
+
+
+def _subject(card: ModelCard) -> "Subject":
+    from esteira.cli.card_page import Subject
+    from esteira.monitoring.profile import read_profile
+    from esteira.stores import ledger, models, verdicts
+    from esteira.training.verdict import Verdict
+
+    attached = models.load(card.use_case, card.version).attachments
+    judged = verdicts.recorded(card.use_case, verdicts.GATE)
+    return Subject(
+        card=card,
+        verdicts=[Verdict.model_validate(each) for subject, _, each in judged if subject == card.version],
+        releases=[each for each in ledger.releases(card.use_case) if each.model_version == card.version],
+        reference=read_profile(attached[REFERENCE]),
+        plots={name: content for name, content in attached.items() if name.endswith(".png")},
+    )
 
 
 def _cards(use_case: str) -> list[ModelCard]:
