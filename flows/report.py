@@ -10,12 +10,15 @@ from pydantic import BaseModel
 from esteira.contract import utc
 from esteira.stewardship.audit_chain import Deed
 from esteira.stores import audit
+from flows.plain import is_plain
 
 
 def publish(key: str, title: str, record: BaseModel, *, sentences: tuple[str, ...] = ()) -> None:
     """Create a markdown artifact ``key`` (title, sentences, the record's fields) and append it to the audit log."""
     plain_record = record.model_dump(mode="json")
     audit.record(_deed(key, title, plain_record))
+    if is_plain():
+        return
     lines = [f"# {title}", "", *(f"- {sentence}" for sentence in sentences), ""]
     plain: list[str] = []
     for name, value in plain_record.items():
@@ -54,7 +57,7 @@ def _deed(key: str, title: str, record: dict[str, Any]) -> Deed:
     }
     use_case = facts.pop("use_case", "")
     return Deed(
-        actor=f"flow:{flow_run.flow_name}",
+        actor=f"flow:{flow_run.flow_name or 'plain'}",
         action=key,
         subject=f"use case:{use_case}",
         reason=title,

@@ -41,7 +41,8 @@ def release_challenger(use_case: str, challenger: str, judgement: Judgement, as_
             evidence=verdict.model_dump(mode="json"),
             released_at=as_of,
         )
-        bentos.build(use_case, proposal)  # first, so that whatever is live can be served from its bento
+        if use_cases.get(use_case).is_served:
+            bentos.build(use_case, proposal)  # first, so that whatever is live can be served from its bento
         release = ledger.append(proposal, follows=judgement.against)
     announce(release)
     return release

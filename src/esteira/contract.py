@@ -251,6 +251,8 @@ class UseCase:
     """Binary: probability from which the decision is yes. Regression: unused."""
     bounds: tuple[float, float]
     """Predictions outside are clipped by post-processing."""
+    is_served: bool = True
+    """Whether a bento answers questions about it; otherwise its predictions are only made ahead."""
     rules: Rules = ()
     """Further post-processing, in this order."""
     serving: ServingPolicy = ServingPolicy()

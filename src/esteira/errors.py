@@ -17,6 +17,7 @@ A message says what could not be done, the offending value, what was expected or
     ├── ModelError            a model cannot be saved, loaded or trusted
     │   └── AlteredModel      a model's bytes differ from the recorded digest
     ├── AlteredLog            the audit log is not as it was written
+    ├── BrokenLaw             a use case does not keep what every use case must
     └── ReleaseError          a release cannot be made, followed or restored
         ├── NoRelease         nothing is live
         └── LedgerMoved       somebody else released in between
@@ -94,6 +95,10 @@ class AlteredModel(ModelError):
 
 class AlteredLog(EsteiraError):
     """The audit log is not as it was written."""
+
+
+class BrokenLaw(EsteiraError):
+    """A use case does not keep what every use case must."""
 
 
 class ReleaseError(EsteiraError):

@@ -23,7 +23,7 @@ from esteira.stores import models
 from esteira.stores.ledger import Proposal
 
 _LEFT_OUT = ("__pycache__", "*.pyc", ".*")
-_NOT_SERVING = ("training", "monitoring", "data", "cli")
+_NOT_SERVING = ("training", "monitoring", "data", "cli", "conformance")
 _SECONDS = 120
 
 

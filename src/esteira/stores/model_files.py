@@ -21,7 +21,13 @@ PIPELINE = "pipeline.skops"
 TREES = "trees.ubj"
 ESTIMATOR = "estimator.json"
 
-TRUSTED = ("esteira.calibration.Calibrated", "esteira.encoding.ColumnEncoder", "esteira.encoding.DenseEncoder")
+TRUSTED = (
+    "esteira.calibration.Calibrated",
+    "esteira.encoding.ColumnEncoder",
+    "esteira.encoding.DenseEncoder",
+    # A tree of histogram boosting: three arrays and no code of its own.
+    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+)
 """Types that may be built when a model is loaded, besides those of scikit-learn, numpy and scipy that skops knows."""
 
 _BOOSTED = {"XGBClassifier": XGBClassifier, "XGBRegressor": XGBRegressor}

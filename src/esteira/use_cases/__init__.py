@@ -7,6 +7,7 @@ from esteira.errors import UnknownName
 
 _MODULES = {
     "flight_delay": "esteira.use_cases.flight_delay",
+    "flight_duration": "esteira.use_cases.flight_duration",
 }
 
 
@@ -20,8 +21,8 @@ def get(name: str) -> UseCase:
 
     >>> get("flight_dely")
     Traceback (most recent call last):
-    esteira.errors.UnknownName: Unknown use case 'flight_dely'. Known: flight_delay. \
-They are listed in src/esteira/use_cases/__init__.py.
+    esteira.errors.UnknownName: Unknown use case 'flight_dely'. Known: flight_delay, \
+flight_duration. They are listed in src/esteira/use_cases/__init__.py.
     """
     if name not in _MODULES:
         raise UnknownName.among("use case", name, _MODULES, "They are listed in src/esteira/use_cases/__init__.py.")

@@ -6,7 +6,8 @@ import polars as pl
 
 from esteira.contract import CREATED, EVENT, utc
 from esteira.use_cases.flight_delay import USE_CASE
-from esteira.use_cases.flight_delay.entities import allowed_values, upcoming_flights
+from esteira.use_cases.flight_delay.entities import upcoming_flights
+from esteira.use_cases.flights.schedules import allowed_values
 from esteira.use_cases.flights.tables import SCHEDULES, START
 
 AS_OF = utc("2013-03-01")

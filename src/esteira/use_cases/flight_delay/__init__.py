@@ -5,10 +5,11 @@ from datetime import timedelta
 from esteira.contract import MonitorLimits, ServingPolicy, UseCase
 from esteira.limits import FairnessLimit, GateLimits, MetricLimit
 from esteira.rules import Bands
-from esteira.use_cases.flight_delay.entities import allowed_values, upcoming_flights
+from esteira.use_cases.flight_delay.entities import upcoming_flights
 from esteira.use_cases.flight_delay.labels import arrived_late
 from esteira.use_cases.flight_delay.model import CANDIDATES
 from esteira.use_cases.flights.features import FEATURE_TABLES
+from esteira.use_cases.flights.schedules import allowed_values
 from esteira.use_cases.flights.source import FlightsSource
 
 USE_CASE = UseCase(

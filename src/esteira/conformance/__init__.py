@@ -1,0 +1,1 @@
+"""The laws every use case keeps, as code: ``esteira check`` and the tests try one on them."""

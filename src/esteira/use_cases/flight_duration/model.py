@@ -1,0 +1,70 @@
+"""The models that may become challenger: histogram boosting of two families, both aimed at the median."""
+
+from sklearn.ensemble import HistGradientBoostingRegressor
+from sklearn.pipeline import Pipeline
+from xgboost import XGBRegressor
+
+from esteira.contract import Candidate
+from esteira.encoding import ColumnEncoder
+
+
+def histogram_boosting(
+    *, seed: int, threads: int, device: str, trees: int, leaves: int, learning_rate: float, smallest_leaf: int
+) -> Pipeline:
+    """scikit-learn's own boosting on absolute error; it takes the processors it finds, on any device."""
+    model = HistGradientBoostingRegressor(
+        loss="absolute_error",
+        max_iter=trees,
+        max_leaf_nodes=leaves,
+        learning_rate=learning_rate,
+        min_samples_leaf=smallest_leaf,
+        early_stopping=False,
+        random_state=seed,
+    )
+    return Pipeline([("encode", ColumnEncoder()), ("model", model)])
+
+
+def boosted_trees(
+    *,
+    seed: int,
+    threads: int,
+    device: str,
+    trees: int,
+    depth: int,
+    learning_rate: float,
+    row_share: float,
+    column_share: float,
+    smallest_leaf: float,
+) -> Pipeline:
+    """Histogram-based XGBoost on absolute error; missing values find their own way down each tree."""
+    model = XGBRegressor(
+        objective="reg:absoluteerror",
+        tree_method="hist",
+        n_estimators=trees,
+        max_depth=depth,
+        learning_rate=learning_rate,
+        subsample=row_share,
+        colsample_bytree=column_share,
+        min_child_weight=smallest_leaf,
+        n_jobs=threads,
+        device=device,
+        random_state=seed,
+    )
+    return Pipeline([("encode", ColumnEncoder()), ("model", model)])
+
+
+CANDIDATES = (
+    Candidate(
+        name="histogram_boosting",
+        build=histogram_boosting,
+        parameters={"trees": 200, "leaves": 31, "learning_rate": 0.1, "smallest_leaf": 40},
+    ),
+    Candidate(
+        name="boosted_trees",
+        build=boosted_trees,
+        parameters={
+            "trees": 200, "depth": 6, "learning_rate": 0.08, "row_share": 0.5, "column_share": 0.6,
+            "smallest_leaf": 20.0,
+        },
+    ),
+)  # fmt: skip
