@@ -1,7 +1,5 @@
 """Every shipped use case keeps every law, on its own data."""
 
-from functools import cache
-
 import pytest
 
 from esteira import use_cases
@@ -23,9 +21,10 @@ def named(law: Law) -> str:
     return law.name
 
 
-@cache
-def case_on(belt: Belt, name: str) -> Case:
-    """The use case on the shared belt: what is ingested for one serves them all."""
+@pytest.fixture(scope="module", params=use_cases.names())
+def case(request: pytest.FixtureRequest, belt: Belt) -> Case:
+    """Each use case on the shared belt: what is ingested for one serves them all."""
+    name = request.param
     if name == belt.use_case.name:
         return Case(belt.use_case, belt.as_of, belt.challenger)
     trained = plain.run(train, name, belt.as_of)
