@@ -3,7 +3,7 @@
 import pytest
 
 from esteira import use_cases
-from esteira.conformance.case import Case
+from esteira.conformance.case import Case, first_worthwhile_moment
 from esteira.conformance.check import laws
 from esteira.conformance.law import Law
 from esteira.settings import REPOSITORY
@@ -38,7 +38,7 @@ def case(request: pytest.FixtureRequest, belt: Belt) -> Case:
 @pytest.mark.parametrize("law", laws("declaration"), ids=named)
 def test_declaration(name: str, law: Law) -> None:
     declared = use_cases.get(name)
-    law.check(Case(declared, declared.source.span()[1]))
+    law.check(Case(declared, first_worthwhile_moment(declared)))
 
 
 @pytest.mark.parametrize("law", [*laws("data"), *laws("model")], ids=named)

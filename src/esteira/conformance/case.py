@@ -56,4 +56,5 @@ class Case:
 def first_worthwhile_moment(use_case: UseCase) -> datetime:
     """The earliest moment with enough history to learn from, choose on and judge on, or the source's end."""
     start, end = use_case.source.span()
-    return min(end, start + 4 * use_case.holdout + 2 * use_case.label_delay + timedelta(days=1))
+    enough = start + 4 * use_case.holdout + 2 * use_case.label_delay + timedelta(days=1)
+    return min(end, enough) if end else enough

@@ -52,15 +52,15 @@ def check(use_case: UseCase, as_of: datetime | None = None) -> Iterator[Finding]
     Runs in the home that settings name: give it an empty one. ``as_of``: up to when, by default
     ``first_worthwhile_moment``.
     """
-    stages: dict[Needs, Callable[[Case, datetime | None], Case]] = {
+    stages: dict[Needs, Callable[[Case], Case]] = {
         "declaration": _declare,
         "data": _ingest,
         "model": _train,
     }
-    case = Case(use_case, as_of or use_case.source.span()[1])
+    case = Case(use_case, as_of or first_worthwhile_moment(use_case))
     for needs, prepare in stages.items():
         try:
-            case = prepare(case, as_of)
+            case = prepare(case)
         except EsteiraError as error:
             yield Finding(f"The belt runs: {STAGES[needs]}.", str(error))
             return
@@ -71,17 +71,16 @@ def check(use_case: UseCase, as_of: datetime | None = None) -> Iterator[Finding]
             return
 
 
-def _declare(case: Case, _as_of: datetime | None) -> Case:
+def _declare(case: Case) -> Case:
     return case
 
 
-def _ingest(case: Case, as_of: datetime | None) -> Case:
-    moment = as_of or first_worthwhile_moment(case.use_case)
-    plain.run(ingest, case.use_case.name, moment)
-    return Case(case.use_case, moment)
+def _ingest(case: Case) -> Case:
+    plain.run(ingest, case.use_case.name, case.as_of)
+    return case
 
 
-def _train(case: Case, _as_of: datetime | None) -> Case:
+def _train(case: Case) -> Case:
     name, moment = case.use_case.name, case.as_of
     trained = plain.run(train, name, moment)
     validated = plain.run(validate, name, moment, challenger=trained.challenger)

@@ -6,7 +6,10 @@ from inspect import signature
 from esteira.conformance.case import Case
 from esteira.conformance.law import law, require
 from esteira.contract import CREATED, EVENT, PREDICTED_AT
+from esteira.data.schema import require_declared
+from esteira.errors import BrokenLaw
 from esteira.settings import settings
+from esteira.stores import features, schemas
 
 _BUILD = {"seed", "threads", "device"}
 _RESERVED = {EVENT, CREATED, PREDICTED_AT, "outcome", "outcome_known_at", "prediction"}
@@ -50,6 +53,28 @@ def what_is_read_is_declared(case: Case) -> None:
     for place, names in wanted.items():
         absent = sorted(set(names) - delivered)
         require(not absent, f"{place} reads {absent}, but the source delivers {sorted(delivered)}. Correct the name.")
+
+
+@law("declaration")
+def every_raw_table_has_a_reviewed_schema(case: Case) -> None:
+    """Every raw table has a reviewed schema of exactly its columns, which shows no restricted value."""
+    source = case.use_case.source
+    accepted = schemas.accepted(source)
+    if accepted is None:
+        raise BrokenLaw(
+            f"{source.schema_file} does not exist. Have one proposed from the data, read it, accept and commit it: "
+            f"esteira data schema propose {case.use_case.name}"
+        )
+    for table in source.tables:
+        require(table.name in accepted.tables, f"{source.schema_file} says nothing of table {table.name!r}.")
+        require_declared(accepted.tables[table.name], table, str(source.schema_file))
+        for column in features.sensitive_columns().keys() & table.columns.keys():
+            kind = accepted.tables[table.name].columns[column].kind
+            require(
+                kind == "identifier",
+                f"{column!r} is restricted, but the schema of {table.name!r} has it as {kind}: profiles would show "
+                'its values. Make its kind "identifier".',
+            )
 
 
 @law("declaration")
