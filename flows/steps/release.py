@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from esteira import use_cases
 from esteira.errors import ReleaseError
 from esteira.model_card import missing_records
 from esteira.stores import bentos, ledger, models, verdicts
