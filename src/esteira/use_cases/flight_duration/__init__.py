@@ -2,7 +2,8 @@
 
 from datetime import timedelta
 
-from esteira.contract import GateLimits, MonitorLimits, UseCase
+from esteira.contract import MonitorLimits, UseCase
+from esteira.limits import GateLimits
 from esteira.use_cases.flight_duration.entities import planned_flights
 from esteira.use_cases.flight_duration.labels import gate_to_gate_minutes
 from esteira.use_cases.flight_duration.model import CANDIDATES
