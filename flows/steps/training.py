@@ -15,11 +15,13 @@ from esteira.model_card import GOLDEN, REFERENCE, THRESHOLDS, TRIALS, Column, Mo
 from esteira.monitoring.drift import PREDICTION, calibrate
 from esteira.monitoring.profile import build_profile, merge, read_profile
 from esteira.settings import settings
+from esteira.stewardship.groups import judge_groups, require_no_failed, told
 from esteira.stores import (
     code,
     features,
     ledger,
     models,
+    predictions,
     retrain_requests,
     sensitivity,
     tables,
@@ -29,7 +31,7 @@ from esteira.stores import (
 from esteira.training import golden
 from esteira.training.card import build_card
 from esteira.training.fit import Fitted, fit, rows_to_learn_from
-from esteira.training.labels import label_entities
+from esteira.training.labels import OUTCOME, label_entities
 from esteira.training.learn import Where, feature_frame
 from esteira.training.plots import draw
 from esteira.training.recipe import Entrant, Recipe, resolve
@@ -56,6 +58,26 @@ def build_training_set(use_case: str, as_of: datetime) -> Path:
     rows = join_training_set(declared, as_of)
     require_available(declared.feature_service, features.find_obstacles(declared.feature_service, rows))
     return training_sets.save(use_case, rows, as_of=as_of, data_versions=versions)
+
+
+@step
+def judge_training_groups(use_case: str, as_of: datetime, training_set: Path) -> tuple[str, ...]:
+    """Judge each group of the use case's slices in a training set, keep what was found, and return it in sentences.
+
+    Recent predictions tell who asks. Raises NotEnoughData when a group fails.
+    """
+    declared = use_cases.get(use_case)
+    groups = judge_groups(
+        training_sets.load(training_set),
+        predictions.asked_lately(use_case, as_of - declared.monitor.window, as_of, declared.slices),
+        columns=declared.slices,
+        label=OUTCOME,
+        features=[column.name for column in features.service_columns(declared.feature_service)],
+        limits=declared.groups,
+    )
+    training_sets.record_groups(training_set, groups)
+    require_no_failed(groups, training_set.name)
+    return told(groups)
 
 
 def join_training_set(declared: UseCase, as_of: datetime) -> pl.DataFrame:

@@ -212,6 +212,22 @@ class ServingPolicy:
 
 
 @dataclass(frozen=True, kw_only=True)
+class GroupLimits:
+    """When a group of a training set (one value of a slice) is told of, and when nothing is trained."""
+
+    minimum_rows: int = 200
+    label_ratio: float = 3.0
+    """How many times the mean label may be that of all rows, either way."""
+    missing_warn: float = 0.2
+    missing_fail: float = 0.5
+    """How much larger the share of missing feature values may be than that of all rows."""
+    live_share: float = 0.01
+    """Groups with a smaller share of recent predictions are not compared with them."""
+    represented: float = 0.5
+    """The least share of a training set, as a part of the share of recent predictions."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class UseCase:
     """One prediction problem: what is predicted, from which features, judged by which rules."""
 
@@ -258,6 +274,7 @@ class UseCase:
     serving: ServingPolicy = ServingPolicy()
     gate: GateLimits
     monitor: MonitorLimits
+    groups: GroupLimits = field(default_factory=GroupLimits)
     retention: Mapping[str, timedelta] = field(default_factory=dict)
     """How long things are kept: a table's rows by its name (``predictions_<use case>`` for the log), and by kind
     ``model``, ``training-set``, ``profiles``. What is not named is kept for ever."""

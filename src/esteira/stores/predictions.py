@@ -1,6 +1,7 @@
 """Predictions that were given, collected from the prediction log into a table."""
 
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -72,3 +73,11 @@ def _row(line: bytes) -> dict[str, Any]:
 def table_name(use_case: str) -> str:
     """The table of a use case's collected predictions."""
     return f"predictions_{use_case}"
+
+
+def asked_lately(use_case: str, after: datetime, until: datetime, columns: Sequence[str]) -> pl.DataFrame | None:
+    """What requests brought along of ``columns``, for predictions with ``after < as_of <= until``; None if none."""
+    if not tables.exists(table_name(use_case)):
+        return None
+    asked = read_predictions(use_case, after, until)["inputs"]
+    return asked.str.json_decode(pl.Struct(dict.fromkeys(columns, pl.String))).struct.unnest() if len(asked) else None

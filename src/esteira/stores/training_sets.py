@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,7 +11,9 @@ import polars as pl
 
 from esteira.errors import MissingData
 from esteira.settings import settings
+from esteira.stewardship.groups import Group
 from esteira.stores.tombstones import without_forgotten
+from esteira.stores.whole_files import write_whole
 
 _AT = "%Y%m%dT%H%M%S"
 _VERSIONS = "esteira.data_versions"
@@ -41,7 +43,9 @@ def of_use_case(use_case: str) -> list[tuple[Path, datetime]]:
 
 def remove(use_case: str, name: str) -> None:
     """Remove the training set of this file name; removing it twice is once."""
-    (settings().training_sets_path / use_case / Path(name).name).unlink(missing_ok=True)
+    path = settings().training_sets_path / use_case / Path(name).name
+    path.unlink(missing_ok=True)
+    _groups(path).unlink(missing_ok=True)
 
 
 def replace(path: Path, rows: pl.DataFrame) -> None:
@@ -52,6 +56,22 @@ def replace(path: Path, rows: pl.DataFrame) -> None:
 def data_versions(path: Path) -> dict[str, int]:
     """The versions of the tables a training set was made from."""
     return dict(json.loads(pl.read_parquet_metadata(path)[_VERSIONS]))
+
+
+def record_groups(path: Path, groups: Sequence[Group]) -> None:
+    """Keep what was found of the groups in a training set beside it."""
+    write_whole(_groups(path), json.dumps([each.model_dump() for each in groups], indent=1).encode())
+
+
+def recorded_groups(path: Path) -> tuple[Group, ...]:
+    """What was found of the groups in a training set. Raises MissingData when they were not judged."""
+    if not _groups(path).is_file():
+        raise MissingData(f"The groups of training set {path.name} were not judged. Run the train flow again.")
+    return tuple(Group.model_validate(each) for each in json.loads(_groups(path).read_text()))
+
+
+def _groups(path: Path) -> Path:
+    return path.with_suffix(".groups.json")
 
 
 def paths() -> list[Path]:
