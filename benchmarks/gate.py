@@ -36,18 +36,19 @@ NOISE, SHARED = 0.18, 0.22
 """Spread, in logits, of a usual model's own error per row, and the share of it that the rows of a day have in common.
 Two boosted models of the same flights that differ by their seed alone differ by 0.23 logits a row and by 0.055 in a
 day's mean (March to December 2013); these values give 0.25 and 0.056."""
-PLANTED, PLANTED_LOSS = "UA", 0.02
-"""An airline of a sixth of all flights, made worse by this much log-loss."""
+PLANTED, PLANTED_LOSS = "JFK", 0.02
+"""An airport of a third of all flights, made worse by this much log-loss."""
 FLIPPED, FLIPPED_TRIALS, FLIPPED_MONTH = 0.05, 20, 4
 UNSEEN = {"trained_until": datetime(2013, 1, 1, tzinfo=UTC), "judged_from": datetime(2013, 1, 3, tzinfo=UTC)}
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """A kind of challenger, how many log-loss worse than the champion it is, and how often it may be promoted."""
+    """A kind of challenger, how much worse than the champion, and how often it may be promoted."""
 
     name: str
-    worse_by: float
+    worse_by: float | None
+    """None: not known beforehand."""
     least: float
     most: float
 
@@ -171,19 +172,17 @@ def main() -> None:
         noisier = flights.noise_for(abs(each.worse_by), everything) if each.worse_by else NOISE
         ours, theirs = (noisier, NOISE) if each.worse_by > 0 else (NOISE, noisier)
         found = run(use_case, flights, ours, theirs, given.trials)
-        results.append(_result(each, found, sum(verdict.passed for verdict in found)))
+        results.append(_result(each, found, _passed(found)))
         if each.worse_by == 0:
             results.append(_guardrail_alarms(found))
-    planted = flights.columns["carrier"] == PLANTED
+    planted = flights.columns["origin"] == PLANTED
     noisier = flights.noise_for(PLANTED_LOSS, np.flatnonzero(planted))
     found = run(use_case, flights, noisier, NOISE, given.trials, worse=planted)
-    named = sum(
-        all(not each.is_broken or f"carrier={PLANTED} " not in each.name for each in v.guardrails) for v in found
-    )
-    results.append(_result(Scenario(f"{PLANTED} alone worse: not named", PLANTED_LOSS, 0.0, 0.05), found, named))
+    result = _result(Scenario(f"{PLANTED} alone worse", PLANTED_LOSS, 0.0, 0.05), found, _passed(found))
+    named = [any(each.is_broken and PLANTED in each.name for each in verdict.guardrails) for verdict in found]
+    results.append({**result, "named": sum(named) / len(named)})
     found = flipped(use_case, rows, columns, given.flipped_trials)
-    passed = sum(verdict.passed for verdict in found)
-    results.append(_result(Scenario(f"{FLIPPED:.0%} of labels flipped", float("nan"), 0.0, 0.05), found, passed))
+    results.append(_result(Scenario(f"{FLIPPED:.0%} of labels flipped", None, 0.0, 0.05), found, _passed(found)))
     seconds = time.perf_counter() - started
     _show(use_case, results, length, given.trials)
     path = settings().home / "benchmarks" / "gate.json"
@@ -195,6 +194,10 @@ def main() -> None:
     Console().print(f"{seconds:.0f} s; written to {path}")
     if not all(result["kept"] for result in results):
         raise SystemExit(1)
+
+
+def _passed(found: Sequence[Verdict]) -> int:
+    return sum(verdict.passed for verdict in found)
 
 
 def _result(scenario: Scenario, found: Sequence[Verdict], counted: int) -> dict[str, object]:
@@ -224,10 +227,9 @@ def _show(use_case: UseCase, results: Sequence[dict[str, object]], length: int, 
     for each in results:
         wanted = f"<= {each['most']:.0%}" if each["least"] == 0 else f">= {each['least']:.0%}"
         reasons = ", ".join(f"{name} {count}" for name, count in each["refused_by"].items())  # type: ignore[attr-defined]
-        table.add_row(
-            str(each["challenger"]), f"{each['worse_by']:+.4f}", f"{each['rate']:.1%}", wanted,
-            "yes" if each["kept"] else "NO", reasons,
-        )  # fmt: skip
+        worse_by = "" if each["worse_by"] is None else f"{each['worse_by']:+.4f}"
+        kept = "yes" if each["kept"] else "NO"
+        table.add_row(str(each["challenger"]), worse_by, f"{each['rate']:.1%}", wanted, kept, reasons)
     Console().print(table)
 
 

@@ -69,6 +69,9 @@ class GateLimits:
     floors: tuple[MetricLimit, ...] = ()
     """What the challenger must reach whatever the champion does."""
     fairness: tuple[FairnessLimit, ...] = ()
+    least_sharpness: float | None = None
+    """The least share of the champion's spread (of log-odds, or of predictions) that the challenger's must have. Labels
+    turned round at random pull every answer towards the middle long before the loss shows it."""
     most_one_row_ms: float | None = None
     """The median time the loaded model may take over one row, in milliseconds."""
     most_bytes: int | None = None

@@ -166,3 +166,20 @@ def test_identical_models_differ_by_exactly_nothing() -> None:
 def test_columns_of_different_lengths_are_the_callers_mistake() -> None:
     with pytest.raises(InputError, match="different lengths"):
         verdict(champion=answers()[:-1])
+
+
+def test_answers_pulled_towards_the_middle_are_refused_though_the_loss_allows_it() -> None:
+    champion = answers(0.1, 2)
+    flattened = 0.9 * answers(0.1, 1) + 0.05  # what a twentieth of labels turned round teaches
+    lax = replace(LIMITS, margin=0.5, slice_margin=0.5, baseline_gain=-1.0)
+    assert verdict(challenger=flattened, champion=champion, limits=lax).passed
+    sharp = replace(lax, least_sharpness=0.9)
+    assert broken(verdict(challenger=flattened, champion=champion, limits=sharp)) == ["sharpness"]
+    assert verdict(challenger=champion, champion=flattened, limits=sharp).passed
+    assert "sharpness" not in [check.name for check in verdict(champion=None, limits=sharp).checks]
+
+
+def test_nothing_is_flatter_than_a_constant_champion() -> None:
+    sharp = replace(LIMITS, least_sharpness=0.9)
+    found = verdict(champion=np.full(Y.size, Y.mean()), limits=sharp)
+    assert next(check for check in found.checks if check.name == "sharpness").passed

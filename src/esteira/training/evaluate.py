@@ -14,7 +14,7 @@ Kind = Literal["binary", "regression"]
 
 CALIBRATION_BINS = 10
 SMALLEST_SLICE = 50
-_SURE = 1e-15  # log-loss of a sure and wrong prediction stays finite, as in scikit-learn
+SURE = 1e-15  # log-loss of a sure and wrong prediction stays finite, as in scikit-learn
 _PINBALL_LEVEL = 0.9
 _MAY_LACK = {"auc", "average_precision", "precision", "recall", "false_positive_rate"}
 """Metrics that rows of one class, or without a yes among the answers, do not define; any other is always a number."""
@@ -25,7 +25,7 @@ def row_losses(kind: Kind, outcomes: npt.ArrayLike, predictions: npt.ArrayLike) 
     y, p = np.asarray(outcomes, dtype=np.float64), np.asarray(predictions, dtype=np.float64)
     if kind == "regression":
         return np.abs(p - y)
-    sure = np.clip(p, _SURE, 1 - _SURE)
+    sure = np.clip(p, SURE, 1 - SURE)
     return -(y * np.log(sure) + (1 - y) * np.log1p(-sure))
 
 

@@ -29,7 +29,7 @@ from esteira.training.bootstrap import (
     mean_replicates,
     number_days,
 )
-from esteira.training.evaluate import Kind, evaluate, row_losses
+from esteira.training.evaluate import SURE, Kind, evaluate, row_losses
 from esteira.training.fairness import group_gaps
 from esteira.training.guardrail import Guardrail, Rule, cut, judge_family, slice_differences, slice_floors
 from esteira.training.soundness import sound_inputs, within_resources
@@ -100,7 +100,8 @@ def judge(
     rows = _Rows(kind, y, ours, theirs, numbered, count, threshold, seed)
     figures, compared = _compare(limits, rows, baseline)
     guardrails = _guard(limits, rows, baseline, slices, groups or {})
-    checks += [*compared, *_floors(limits, rows), *_told(limits, guardrails, theirs is None)]
+    checks += [*compared, *_sharpness(limits, rows), *_floors(limits, rows)]
+    checks += _told(limits, guardrails, theirs is None)
     return conclude(PRIMARY[kind], checks, figures, guardrails)
 
 
@@ -145,6 +146,26 @@ def _compare(limits: GateLimits, rows: _Rows, baseline: float) -> tuple[dict[str
             )
         )
     return figures, checks
+
+
+def _sharpness(limits: GateLimits, rows: _Rows) -> list[Check]:
+    """Whether the answers are as far apart as the champion's: sharpness, after Gneiting et al. (JRSS B 69, 2007)."""
+    if limits.least_sharpness is None or rows.theirs is None:
+        return []
+    ours, theirs = (_spread(rows.kind, each) for each in (rows.ours, rows.theirs))
+    share = ours / theirs if theirs > 0 else 1.0  # nothing is flatter than a constant
+    sentence = (
+        f"The challenger's answers have {share:.3f} of the spread of the champion's; at least "
+        f"{limits.least_sharpness:g} is wanted, because labels that were turned round flatten all answers."
+    )
+    return [Check(name="sharpness", passed=share >= limits.least_sharpness, sentence=sentence)]
+
+
+def _spread(kind: Kind, predictions: Floats) -> float:
+    if kind == "regression":
+        return float(predictions.std())
+    sure = np.clip(predictions, SURE, 1 - SURE)
+    return float(np.log(sure / (1 - sure)).std())
 
 
 def _floors(limits: GateLimits, rows: _Rows) -> list[Check]:
