@@ -28,6 +28,7 @@ from esteira.stores import (
     tracking,
     training_sets,
 )
+from esteira.stores.data_cards import require_complete_card
 from esteira.training import golden
 from esteira.training.card import build_card
 from esteira.training.fit import Fitted, fit, rows_to_learn_from
@@ -51,9 +52,12 @@ def find_cause(use_case: str, request: str | None) -> str:
 def build_training_set(use_case: str, as_of: datetime) -> Path:
     """Join every feature of the service to every labelled entity, with the times of the values; return the file.
 
-    Raises FeatureError when a feature of the service will not exist at serving time.
+    Raises FeatureError when a feature of the service will not exist at serving time; in production MissingData when
+    the source has no complete data card.
     """
     declared = use_cases.get(use_case)
+    if settings().production:
+        require_complete_card(declared.source)
     versions = _data_versions(declared)  # before anything is read: what is appended meanwhile became known later
     rows = join_training_set(declared, as_of)
     require_available(declared.feature_service, features.find_obstacles(declared.feature_service, rows))

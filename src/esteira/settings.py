@@ -49,6 +49,7 @@ class Settings(BaseSettings):
         description="Scheduled flows run this many days in the past; 678 weeks bring November 2026 to November 2013.",
     )
     ledger_poll_seconds: float = Field(default=0.5, gt=0, description="How often a service looks for a new release.")
+    production: bool = Field(default=False, description="Refuse what nobody accounts for: data without a whole card.")
     actor: str = Field(default="operator", min_length=1, description="Who works here: named in the audit log.")
     prediction_log_share: float = Field(default=1.0, ge=0, le=1, description="The share of answers that is logged.")
     prediction_log_when_full: Literal["refuse", "drop"] = Field(

@@ -1,5 +1,6 @@
-"""``esteira data``, as far as care is concerned: look at rows with a purpose, hold, forget."""
+"""``esteira data``, as far as care is concerned: rows for a purpose, cards, holds, forgetting."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,6 +16,8 @@ Reason = Annotated[str, typer.Option(help="Why; it is kept in the audit log.")]
 def register(app: typer.Typer) -> None:
     """Add these verbs to ``esteira data``."""
     app.command("rows")(show_rows)
+    app.command("card")(show_card)
+    app.command("catalogue")(catalogue)
     app.command("hold")(hold)
     app.command("holds")(list_holds)
     app.command("lift")(lift)
@@ -37,6 +40,32 @@ def show_rows(
     shown = reading.read(table, columns=wanted, rows=rows, at_version=version, purpose=purpose, actor=settings().actor)
     with pl.Config(tbl_rows=rows, tbl_cols=-1, tbl_width_chars=console.width, fmt_str_lengths=60):
         console.print(str(shown), markup=False, highlight=False, soft_wrap=True)
+
+
+def show_card(
+    table: Annotated[str, typer.Argument(help="A raw or feature table, such as departures.")],
+    version: Annotated[int | None, typer.Option(help="An older version; the newest by default.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write it as one page to this file.")] = None,
+) -> None:
+    """The card of a version: purpose, origin, licence, limits, owner, schema, and how its values are spread."""
+    from esteira.stewardship.data_card import to_html, to_markdown
+    from esteira.stores import data_cards
+    from esteira.stores.whole_files import write_whole
+
+    card = data_cards.build(table, version)
+    if html is None:
+        console.print(to_markdown(card), markup=False, highlight=False, soft_wrap=True)
+    else:
+        console.print(f"Written to {write_whole(html, to_html(card).encode())}.", soft_wrap=True)
+    if card.human.missing:
+        console.print(f"[yellow]Missing:[/] {', '.join(card.human.missing)}.")
+
+
+def catalogue() -> None:
+    """Write the pages of all data, and one on which they are searched."""
+    from esteira.stores import data_cards
+
+    console.print(f"Written to {data_cards.write_catalogue()}.", soft_wrap=True)
 
 
 def hold(
