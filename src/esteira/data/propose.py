@@ -5,12 +5,16 @@ from datetime import timedelta
 from itertools import pairwise
 from math import ceil, floor
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
+from scipy.stats import beta
 
 from esteira.contract import CREATED, EVENT, POSITION, RawTable
 from esteira.data.schema import ColumnSchema, TableSchema, kind_of, reference_of, seconds_from_reference
 
 _FEWEST_A_DAY = 30
+_IMPROBABLE, _ROOM = 0.01, 0.01
 _MOST_BALANCED = 20
 """Columns with at most this many categories are watched for one of them taking over."""
 
@@ -44,7 +48,7 @@ def _column(rows: pl.DataFrame, name: str, table: RawTable, shift: float | None)
     values = rows[name]
     kind = kind_of(values)
     required = name in (*table.keys, EVENT, CREATED) or (rows.height > 0 and values.null_count() == 0)
-    nulls = 0.0 if required else _with_room(_most_of_a_day(rows, pl.col(name).is_null()))
+    nulls = 0.0 if required else _share_limit(rows, pl.col(name).is_null())
     plain = ColumnSchema(type=str(table.schema[name]), kind=kind, required=required, null_share=nulls)
     if kind == "category":
         texts = tuple(sorted(values.drop_nulls().unique()))
@@ -63,8 +67,8 @@ def _column(rows: pl.DataFrame, name: str, table: RawTable, shift: float | None)
     fences = _fences(numbers)
     if fences is None:
         return bounded
-    outside = _most_of_a_day(rows, (pl.col(name) < fences[0]) | (pl.col(name) > fences[1]))
-    return bounded.model_copy(update={"fences": fences, "outlier_share": _with_room(outside)})
+    outside = (pl.col(name) < fences[0]) | (pl.col(name) > fences[1])
+    return bounded.model_copy(update={"fences": fences, "outlier_share": _share_limit(rows, outside)})
 
 
 def _measured(rows: pl.DataFrame, name: str, kind: str) -> pl.Series:
@@ -92,25 +96,25 @@ def _fences(numbers: pl.Series) -> tuple[float, float] | None:
     return first - reach, third + reach
 
 
-def _daily(rows: pl.DataFrame, figure: pl.Expr) -> pl.DataFrame:
-    daily = rows.group_by(pl.col(EVENT).dt.date().alias("day")).agg(figure.alias("figure"), pl.len().alias("rows"))
+def _daily(rows: pl.DataFrame, count: pl.Expr) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """A count of rows in each day with enough of them, or in all rows, and the rows it is of: (days,), (days,)."""
+    daily = rows.group_by(pl.col(EVENT).dt.date().alias("day")).agg(count.alias("count"), pl.len().alias("rows"))
     full = daily.filter(pl.col("rows") >= _FEWEST_A_DAY)
-    return full if full.height else rows.select(figure.alias("figure"))
+    used = full if full.height else rows.select(count.alias("count"), pl.len().alias("rows"))
+    return tuple(used[name].cast(pl.Int64).fill_null(0).to_numpy() for name in ("count", "rows"))  # type: ignore[return-value]
 
 
-def _most_of_a_day(rows: pl.DataFrame, condition: pl.Expr) -> float:
-    most = _daily(rows, condition.mean())["figure"].max()
-    return float(most) if isinstance(most, float) else 0.0
+def _share_limit(rows: pl.DataFrame, condition: pl.Expr) -> float:
+    """The smallest limit under which no day is improbable: the largest lower bound of a day (Clopper, Pearson 1934)."""
+    count, of = _daily(rows, condition.sum())
+    bounds = beta.ppf(_IMPROBABLE, np.maximum(count, 1), np.maximum(of - count, 0) + 1)
+    lowest = float(np.where(count > 0, bounds, 0.0).max(initial=0.0))
+    return round(min(1.0, lowest + _ROOM), 4)
 
 
 def _most_frequent_of_a_day(rows: pl.DataFrame, name: str) -> float:
-    share = pl.col(name).value_counts(sort=True).first().struct.field("count") / pl.len()
-    most = _daily(rows, share)["figure"].max()
-    return float(most) if isinstance(most, float) else 1.0
-
-
-def _with_room(share: float) -> float:
-    return round(min(1.0, 1.5 * share + 0.01), 4)
+    count, of = _daily(rows, pl.col(name).drop_nulls().unique_counts().max())
+    return float((count / np.maximum(of, 1)).max(initial=0.0))
 
 
 def _silence_hours(rows: pl.DataFrame) -> float | None:
@@ -125,7 +129,7 @@ def _widened(current: ColumnSchema, seen: ColumnSchema, rows: pl.DataFrame, name
     changes: dict[str, object] = {}
     if current.required and not seen.required:
         changes |= {"required": False, "null_share": seen.null_share}
-    elif not current.required and _most_of_a_day(rows, pl.col(name).is_null()) > current.null_share:
+    elif not current.required and seen.null_share - _ROOM > current.null_share:
         changes["null_share"] = seen.null_share
     if current.categories is not None and seen.categories is not None:
         changes["categories"] = tuple(sorted({*current.categories, *seen.categories}))
