@@ -169,6 +169,12 @@ def _in_the_clear(value: object) -> str:
     return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
 
 
+def measures_shared_in() -> Path | None:
+    """The folder in which the processes of one server share their measures, as the server has chosen it."""
+    folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+    return None if folder is None else Path(folder)
+
+
 def environment_for_parts() -> dict[str, str]:
     """Variables through which the vendors and child processes are told where state lives and what to leave out."""
     current = settings()

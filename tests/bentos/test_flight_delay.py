@@ -331,7 +331,7 @@ def test_the_schema_page_describes_the_contract_with_examples(served: Served) ->
     schemas = json.dumps(description["components"]["schemas"])
     assert "2013-03-01-UA1545-EWR-IAH" in schemas
     assert '"additionalProperties": false' in schemas
-    assert "bentoml_service" in httpx.get(f"{served.url}/metrics").text
+    assert "esteira_requests_total" in httpx.get(f"{served.url}/metrics").text
 
 
 def test_releases_change_under_load_without_a_failed_or_mixed_answer(served: Served) -> None:

@@ -5,6 +5,7 @@ much as a prediction. Only ``FRAMEWORK`` goes on to the framework, and only to b
 would load other people's scripts into a browser.
 """
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -13,13 +14,14 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from esteira.errors import DataError, EsteiraError, FeatureError, InputError, NoRelease, UnknownName
+from esteira.serving import measures
 from esteira.serving.answers import Refusal
 from esteira.serving.bodies import NoJson, TooLarge, TooSlow, read_body
 from esteira.serving.load import Load, Overloaded
-from esteira.serving.replies import App, Header, Receive, Scope, Send, reply
+from esteira.serving.replies import App, Header, Receive, Scope, Send, reply, reply_page
 from esteira.serving.request_log import request_id
 
-FRAMEWORK = frozenset({"/livez", "/healthz", "/metrics", "/docs.json", "/schema.json"})
+FRAMEWORK = frozenset({"/livez", "/healthz", "/docs.json", "/schema.json"})
 _STATUS: Mapping[type[EsteiraError], int] = {
     UnknownName: 404,
     TooLarge: 413,
@@ -83,6 +85,8 @@ class Edge:
         for prefix, get in self._gets.items():
             if path == prefix or (prefix.endswith("/") and path.startswith(prefix)):
                 return await reply(send, *await _answer(get, path.removeprefix(prefix)))
+        if path == "/metrics":
+            return await reply_page(send, measures.CONTENT_TYPE, await asyncio.to_thread(measures.page))
         if path in FRAMEWORK:
             return await self._app(scope, receive, send)
         return await _reply_instead(send, 404, f"Nothing is at {path!r:.200}. What there is: GET /docs.json.")

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from esteira.errors import DataError
 from esteira.serving.access import Key, Keys
 from esteira.serving.answers import Refusal
+from esteira.serving.measures import measures
 from esteira.serving.rate_limit import RateLimit
 from esteira.serving.replies import App, Header, Receive, Scope, Send, marked, reply
 from esteira.serving.request_log import name_request
@@ -59,13 +60,19 @@ class Guard:
                 await send({"type": "websocket.close", "code": 1008})
                 return None
             return await self._app(scope, receive, send)
+        started, told = time.perf_counter(), list[int]()
         headers = dict(scope["headers"])
-        send = marked(send, name_request(headers.get(b"x-request-id")))
+        send = marked(send, name_request(headers.get(b"x-request-id")), told)
         refused = self._refused(scope, headers)
-        if refused is None:
-            return await self._app(scope, receive, send)
-        status, why, more = refused
-        return await reply(send, status, Refusal(error=why), more)
+        try:
+            if refused is None:
+                return await self._app(scope, receive, send)
+            status, why, more = refused
+            return await reply(send, status, Refusal(error=why), more)
+        finally:
+            path = _first_part(scope["path"])
+            known = path in self._scopes or path in OPEN
+            measures().replied(path if known else "other", told[0] if told else 499, time.perf_counter() - started)
 
     def _refused(self, scope: Scope, headers: Mapping[bytes, bytes]) -> Refused | None:
         path: str = scope["path"]
@@ -88,7 +95,7 @@ class Guard:
         return self._key_refused(key, path)
 
     def _key_refused(self, key: Key, path: str) -> Refused | None:
-        needed = self._scopes.get("/" + path[1:].partition("/")[0], "admin")
+        needed = self._scopes.get(_first_part(path), "admin")
         if needed not in key.scopes and "admin" not in key.scopes:
             given = ", ".join(sorted(key.scopes))
             return 403, f"The key {key.name!r} has the scope {given}; this path needs {needed}.", ()
@@ -98,6 +105,10 @@ class Guard:
             more = ((b"retry-after", str(seconds).encode()),)
             return 429, f"The key {key.name!r} may ask {rate:g} times a second. Ask again in {seconds} s.", more
         return None
+
+
+def _first_part(path: str) -> str:
+    return "/" + path[1:].partition("/")[0]
 
 
 def _recognised(presented: bytes | None, keys: Keys) -> Key | None:

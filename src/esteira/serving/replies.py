@@ -34,12 +34,23 @@ async def reply(send: Send, status: int, answer: BaseModel, headers: Iterable[He
     await send({"type": "http.response.body", "body": body})
 
 
-def marked(send: Send, request: str) -> Send:
-    """``send``, with the request's id and the headers of every reply added to whatever is replied."""
+async def reply_page(send: Send, content_type: str, body: bytes) -> None:
+    """Send a page that is no JSON."""
+    told = [(b"content-type", content_type.encode()), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": 200, "headers": told})
+    await send({"type": "http.response.body", "body": body})
+
+
+def marked(send: Send, request: str, told: list[int]) -> Send:
+    """``send``, with the request's id and the headers of every reply added to whatever is replied.
+
+    The status that is replied is appended to ``told``.
+    """
     mine = ((b"x-request-id", request.encode()), *_EVERY_REPLY)
 
     async def send_marked(message: Message) -> None:
         if message["type"] == "http.response.start":
+            told.append(message["status"])
             message["headers"] = [*message.get("headers", ()), *mine]
         await send(message)
 

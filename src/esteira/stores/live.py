@@ -17,6 +17,7 @@ from esteira.serving.answers import Answer, Answers, Health, LookedUp
 from esteira.serving.following import Following, Serving
 from esteira.serving.freshness import Shortfall, shortfalls
 from esteira.serving.given import given_rows
+from esteira.serving.measures import measures
 from esteira.settings import settings
 from esteira.stores import clock, ledger
 from esteira.stores.cached import CachedPredictions
@@ -249,6 +250,7 @@ class Live:
             self._use_case.name, serving, answers, processed, given, found, read, now=now, horizon=horizon
         )
         await asyncio.wrap_future(self._log.write(records))
+        measures().answered(answers)
         return answers
 
     def _now(self) -> datetime:
@@ -266,10 +268,17 @@ class Live:
         every = settings().ledger_poll_seconds
         while not self._stopped.wait(every):
             self._following.look()
+            self._measure()
             looks += 1
             if looks * every >= _HORIZON_SECONDS:
                 looks = 0
                 self._read_horizon()
+
+    def _measure(self) -> None:
+        log, serving = self._log, self._following.current
+        measures().logs(waiting=log.waiting, failing=log.failure is not None, dropped=log.dropped)
+        if serving is not None:
+            measures().serves(self._use_case.name, serving.release.id, serving.release.model_version)
 
     def _read_horizon(self) -> None:
         try:
