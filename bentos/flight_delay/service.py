@@ -15,6 +15,7 @@ from esteira.serving.guard import Guard
 from esteira.serving.load import Load
 from esteira.serving.reports import OutcomeReports, Taken
 from esteira.serving.request_log import write_json_logs
+from esteira.serving.slow_headers import bound_heads
 from esteira.settings import settings
 from esteira.stores.keys import FollowedKeys
 from esteira.stores.live import Live
@@ -53,6 +54,9 @@ async def predict_features(request: Features) -> Answers:
 async def cached(request: FlightIds) -> LookedUp:
     """Answer with predictions made ahead."""
     return await live.look_up(request.flight_ids)
+
+
+bound_heads()
 
 
 class FlightDelay:
