@@ -19,16 +19,14 @@ import polars as pl
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.first_release import NAME, START, ingest, questions, release_first
 from esteira import use_cases
-from esteira.contract import CREATED, EVENT, UseCase, utc
+from esteira.contract import CREATED, EVENT, UseCase
 from esteira.settings import prepare_environment, settings
-from esteira.stores import ledger, models, predictions, tables
+from esteira.stores import predictions
 from esteira.stores.live import Live
-from flows.steps import data, training
 from flows.steps.parity import Skew, audit_skew
 
-NAME = "flight_delay"
-START = utc("2013-03-01T05:00:00Z")
 STOPS, EACH, EVERY = 10, 1_000, timedelta(hours=14)
 BAR_SECONDS = 60
 
@@ -65,26 +63,13 @@ def main() -> None:
 
 def _serve(declared: UseCase) -> int:
     """Release a first model, then let the belt move on and ask; return how many predictions were logged."""
-    _ingest(START)
-    training_set = training.build_training_set.fn(NAME, START)
-    version = training.train_challenger.fn(NAME, START, training_set, "The parity benchmark.", None)
-    model = models.load(NAME, version)
-    card = model.card
-    ledger.append(
-        ledger.Proposal(
-            use_case=NAME, model_version=version, card_sha256=model.card_sha256, feature_service=card.feature_service,
-            epoch=version, threshold=card.threshold, bounds=card.bounds, actor="benchmark", reason=card.cause,
-            evidence={"passed": True, "sentences": ["Not judged: the benchmark needs a release, not a good one."]},
-            released_at=START,
-        ),
-        follows=0,
-    )  # fmt: skip
+    release_first()
     live = Live(declared, lambda _: _questions(declared, START).head(1).to_dict(as_series=False))
     live.start()
     try:
         for stop in range(STOPS):
             moment = START + (stop + 1) * EVERY
-            _ingest(moment)
+            ingest(moment)
             columns = _questions(declared, moment).with_columns(predicted_at=pl.lit(int(moment.timestamp())))
             asked, given = columns[declared.entity_id].to_list(), columns.to_dict(as_series=False)
             asyncio.run(live.predict(asked, lambda _, given=given: given, as_of=moment))  # type: ignore[misc]
@@ -93,17 +78,8 @@ def _serve(declared: UseCase) -> int:
     return predictions.collect(NAME)
 
 
-def _ingest(moment: Any) -> None:
-    for step in (data.append_raw, data.append_features):
-        step.fn(NAME, moment)
-    data.apply_feature_repository.fn()
-    data.write_online.fn(NAME, moment)
-
-
 def _questions(declared: UseCase, moment: Any) -> pl.DataFrame:
-    """The next thousand flights, as they are known."""
-    entities = declared.build_entities(tables.read_known(declared.entity_reads, moment))
-    return entities.filter(pl.col(EVENT) > moment).sort(EVENT).head(EACH).drop(EVENT, CREATED)
+    return questions(declared, moment, EACH).drop(EVENT, CREATED)
 
 
 def _print(result: dict[str, Any], found: Skew) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from typing import Any
 
 import polars as pl
 
@@ -63,11 +64,16 @@ def precompute_predictions(use_case: str, as_of: datetime, tell: Tell | None = N
 def score_ahead(declared: UseCase, predictor: Predictor, entities: pl.DataFrame) -> pl.DataFrame:
     """Predict n entities from their features at their ``event_timestamp``; rows in the columns of ``cached.CACHED``."""
     service = predictor.card.feature_service
-    joined = features.build_training_set(service, entities)
-    times = features.join_times(service, entities)
+    return cached_rows(
+        declared, predictor, features.build_training_set(service, entities), features.join_times(service, entities)
+    )
+
+
+def cached_rows(declared: UseCase, predictor: Predictor, joined: pl.DataFrame, times: pl.DataFrame) -> pl.DataFrame:
+    """Predict n entities from their joined features and the times of those; rows in the columns of ``CACHED``."""
     values = joined.select(predictor.names)
     keys = [each for each in (*declared.entity_keys, *declared.request_inputs) if each != PREDICTED_AT]
-    outputs: Sequence[float] = predictor.output(values.to_dict(as_series=False)).tolist() if joined.height else []
+    outputs: Sequence[float] = predictor.output(_columns(values)).tolist() if joined.height else []
     rows = joined.select(
         pl.col(declared.entity_id).alias("entity_id"),
         pl.Series("output", outputs, dtype=pl.Float64),
@@ -75,6 +81,13 @@ def score_ahead(declared: UseCase, predictor: Predictor, entities: pl.DataFrame)
         pl.struct(keys).struct.json_encode().alias("given"),
     )
     return rows.with_columns(_feature_ages(times, rows["as_of"]), _missing(values)).select(list(cached.CACHED))
+
+
+def _columns(values: pl.DataFrame) -> dict[str, Any]:
+    """Numbers as arrays with NaN for missing, which encode fifty times as fast as lists; words as lists."""
+    return {
+        each.name: each.cast(pl.Float64).to_numpy() if each.dtype.is_numeric() else each.to_list() for each in values
+    }
 
 
 def _feature_ages(times: pl.DataFrame, as_of: pl.Series) -> pl.Series:

@@ -267,6 +267,22 @@ def test_a_flight_that_was_predicted_ahead_is_asked_for_by_its_name_alone(served
     assert "Send all of them" in unknown.json()["error"]
 
 
+def test_what_was_made_ahead_ends_with_its_release_and_comes_back_with_a_rollback(served: Served) -> None:
+    place = int(served.rows["scheduled_departure"].arg_max())  # type: ignore[arg-type]
+    name, body = served.rows["flight_id"][place], {"flights": [served.question(place)]}
+    before = httpx.get(f"{served.url}/cached/{name}").json()
+    newer = belt.release(served.cards[1])
+    _wait_for_release(served, newer.id)
+    assert httpx.get(f"{served.url}/cached/{name}").status_code == 404
+    computed = httpx.post(f"{served.url}/predict", json=body).json()["predictions"][0]
+    assert (computed["source"], computed["release"]) == ("computed", newer.id)
+    restored = ledger.roll_back("flight_delay", undoes=newer.id, to=None, actor="test", reason="test", at=belt.REACHED)
+    _wait_for_release(served, restored.id)
+    after = httpx.post(f"{served.url}/predict", json=body).json()["predictions"][0]
+    assert (after["source"], after["release"]) == ("cached", restored.id)
+    assert after["prediction"] == before["prediction"]
+
+
 def test_an_explanation_is_computed_and_adds_up(served: Served) -> None:
     place = int(served.rows["scheduled_departure"].arg_max())  # type: ignore[arg-type]
     body = {"flights": [served.question(place)], "explain": True}
