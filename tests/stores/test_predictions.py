@@ -12,6 +12,7 @@ import pytest
 
 from esteira.contract import utc
 from esteira.errors import DataError, MissingData
+from esteira.serving.request_log import request_id
 from esteira.settings import settings
 from esteira.stores import predictions, segments
 from esteira.stores.prediction_log import LoggedPrediction, PredictionLog, segments_path
@@ -55,6 +56,16 @@ def test_an_answer_is_on_disk_when_its_future_is_done_and_collected_once(home: P
     assert dict(rows.schema) == predictions.PREDICTIONS
     assert rows["event_times"][0] == '{"weather": "2013-03-01T11:59:59.999993Z", "aircraft": null}'
     assert rows["features"][0] == '{"distance": 1400, "gust": null}'
+
+
+def test_what_was_logged_names_the_request_it_answered(home: Path) -> None:
+    log = PredictionLog("flight_delay", started_at=START)
+    named = request_id.set("r-17")
+    log.write([logged("a")]).result(timeout=5)
+    request_id.reset(named)
+    log.close()
+    predictions.collect("flight_delay")
+    assert predictions.read_predictions("flight_delay")["request_id"].to_list() == ["r-17"]
 
 
 def test_predictions_are_read_by_the_moment_they_are_for(home: Path) -> None:

@@ -43,12 +43,17 @@ class Measures:
         self._dropped = prometheus.Gauge(
             "esteira_log_dropped", "Answers given without being logged.", multiprocess_mode="livesum"
         )
+        self._replies: dict[tuple[str, int], tuple[prometheus.Counter, prometheus.Histogram]] = {}
         self._served: tuple[str, str, str] | None = None
 
     def replied(self, path: str, status: int, seconds: float) -> None:
         """Count one request; ``path`` must be of a closed set."""
-        self._requests.labels(path, str(status)).inc()
-        self._seconds.labels(path).observe(seconds)
+        mine = self._replies.get((path, status))
+        if mine is None:  # finding them by their labels costs as much as counting
+            mine = self._requests.labels(path, str(status)), self._seconds.labels(path)
+            self._replies[path, status] = mine
+        mine[0].inc()
+        mine[1].observe(seconds)
 
     def answered(self, answers: Sequence[Answer]) -> None:
         """Count the predictions of one request."""

@@ -7,12 +7,18 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field
 from pydantic_core import to_json
 
 from esteira.model_card import Frozen
 from esteira.serving.post_processing import Change
+from esteira.serving.request_log import request_id
 from esteira.settings import settings
 from esteira.stores.segments import SegmentLog
+
+
+def _under_way() -> str:
+    return request_id.get()
 
 
 class LoggedPrediction(Frozen):
@@ -44,6 +50,8 @@ class LoggedPrediction(Frozen):
     """Per view, when the values read were true."""
     created_times: dict[str, datetime | None]
     """Per view, when the values read had become known."""
+    request_id: str = Field(default_factory=_under_way)
+    """The request it answered, as the reply's header and the service's log call it."""
     share: float = 1.0
     """The share of answers that was logged then: a count of answers is a sum of 1 / share."""
 

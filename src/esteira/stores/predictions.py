@@ -30,6 +30,7 @@ PREDICTIONS: dict[str, pl.DataType] = {
     "features": pl.String(),
     "event_times": pl.String(),
     "created_times": pl.String(),
+    "request_id": pl.String(),
     "share": pl.Float64(),
     # Of requested_at, in UTC: the table is partitioned by it.
     "day": pl.Date(),
