@@ -492,7 +492,7 @@ def _wait_until_it_listens(served: Served) -> None:
         except httpx.TransportError:
             return False
 
-    _wait_for(listens, seconds=90, told=served.log)
+    _wait_for(listens, seconds=240, told=served.log)
 
 
 def _wait_for(happens: Any, *, seconds: float = 10, told: Path | None = None) -> None:
