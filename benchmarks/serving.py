@@ -28,7 +28,7 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.first_release import NAME, START, questions, release_first
+from benchmarks.first_release import NAME, START, ingest, questions, release_first
 from benchmarks.load import Seen, closed_loop, open_loop, request
 from esteira import use_cases
 from esteira.cli.traffic import question
@@ -42,6 +42,8 @@ SERVICES = {
     "straightforward": "benchmarks.serving_peers:straightforward",
 }
 HUGE = 200 * 1024 * 1024
+NOON = START + timedelta(hours=12)
+"""In New York: hundreds of flights are due within the hours in which predictions are computed."""
 ASKED = 400
 RATE, CONNECTIONS = 300, 16
 
@@ -60,7 +62,8 @@ def main() -> None:
         prepare_environment(ESTEIRA_CLOCK="belt")
         settings.cache_clear()
         release_first()
-        precompute_predictions.fn(NAME, START)
+        ingest(NOON)
+        precompute_predictions.fn(NAME, NOON)
         ports = {name: stack.enter_context(_served(name, Path(folder))) for name in SERVICES}
         measured = _measure(ports, _bodies(), asked.seconds, asked.rounds)
         measured["open loop"] = [vars(open_loop(ports["service"], _bodies()["one"], rate=RATE, seconds=10))]
@@ -105,22 +108,20 @@ _pids: dict[int, int] = {}
 def _bodies() -> dict[str, list[bytes]]:
     """Requests about flights due so soon that they are computed; of the whole batch for look-ups."""
     declared = use_cases.get(NAME)
-    known = questions(declared, START, 2_000)
-    departs = pl.col("scheduled_departure") - START.timestamp()
+    known = questions(declared, NOON, 2_000)
+    departs = pl.col("scheduled_departure") - NOON.timestamp()
     soon = known.filter(departs < declared.serving.compute_within.total_seconds()).head(ASKED)
-    later = known.filter(departs < timedelta(hours=30).total_seconds()).head(ASKED)
-    asked = [_without_moment(question(each, START)) for each in soon.iter_slices(1)]
+    later = known.filter(departs < timedelta(hours=30).total_seconds()).tail(ASKED)
+    asked = [{"flights": question(each, NOON)["flights"]} for each in soon.iter_slices(1)]
     hundred = {"flights": [each["flights"][0] for each in asked[:100]]}
+    if len(hundred["flights"]) < 100:
+        raise AssertionError("Fewer than 100 flights are due so soon that they are computed.")
     return {
         "one": [request("POST", "/predict", json.dumps(each).encode()) for each in asked],
         "hundred": [request("POST", "/predict", json.dumps(hundred).encode())],
         "cached": [request("GET", f"/cached/{each}") for each in later["flight_id"]],
         "nothing": [request("POST", "/nothing", b"{}")],
     }
-
-
-def _without_moment(body: dict[str, Any]) -> dict[str, Any]:
-    return {"flights": body["flights"]}
 
 
 def _measure(
