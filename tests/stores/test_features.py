@@ -16,10 +16,12 @@ from esteira import use_cases
 from esteira.cli import app
 from esteira.contract import CREATED, EVENT, FeatureTable, Frames, UseCase, utc
 from esteira.errors import FeatureError
+from esteira.features.online_base import reading_at
+from esteira.features.online_view import online_view
 from esteira.features.rolling import Window
 from esteira.settings import REPOSITORY
 from esteira.stores import features, tables
-from esteira.stores.online_features import OnlineFeatures
+from esteira.stores.online_features import OnlineFeatures, write_online
 from esteira.use_cases.flight_delay import USE_CASE
 from flows.steps import data, training
 from tests.conftest import forget_home
@@ -172,3 +174,33 @@ def test_a_slice_written_to_redis_is_read_back_as_the_offline_join_gives_it(
     finally:
         features.open_store().teardown()
     assert not list(client.scan_iter(f"*{project}*"))
+
+
+@pytest.mark.services
+def test_two_homes_on_one_redis_share_no_value(patch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    need_redis()
+    patch.setenv("ESTEIRA_ONLINE_STORE", "redis")
+    patch.setenv("ESTEIRA_REDIS_URL", "localhost:6379,db=15")
+    stores = []
+    for number in (1, 2):
+        use_repository(patch, tmp_path / f"place{number}")
+        features.apply()
+        stores.append(features.open_store())
+    try:
+        for number, store in enumerate(stores, start=1):
+            layout = online_view(store.config, store.get_feature_view("flight_plan")).layout
+            plan = pl.DataFrame({"flight_id": ["one"], EVENT: [AS_OF], CREATED: [AS_OF]}).with_columns(
+                pl.lit(100 * number if name == "distance_miles" else None, dtype).alias(name)
+                for name, dtype in layout.dtypes.items()
+            )
+            assert write_online(store, "flight_plan", plan) == 1
+        with reading_at(AS_OF):
+            found = [
+                store.get_online_features(["flight_plan:distance_miles"], [{"flight_id": "one"}]).to_dict()
+                for store in stores
+            ]
+        assert [each["distance_miles"] for each in found] == [[100], [200]]
+        assert stores[0].project == stores[1].project
+    finally:
+        for store in stores:
+            store.teardown()

@@ -61,6 +61,8 @@ class RedisFreshOnlineStoreConfig(FeastConfigBaseModel):  # type: ignore[misc]
     type: StrictStr = "esteira.features.online_store.RedisFreshOnlineStore"
     connection_string: StrictStr = "localhost:6379"
     """As for Feast's own Redis store: ``host:port,db=0,username=…,password=…,ssl=true,socket_timeout=5``."""
+    namespace: StrictStr = "esteira"
+    """How all keys begin; Feast repositories with one project name stay apart in one Redis by different ones."""
 
 
 class RedisFreshOnlineStore(FreshOnlineStore):
@@ -97,7 +99,7 @@ class RedisFreshOnlineStore(FreshOnlineStore):
         with self._client(config, reads=True) as (client, _):
             pipeline = client.pipeline(transaction=False)
             for table, keys in asked:
-                pipeline.hmget(_hash(table), keys)
+                pipeline.hmget(_hash(config, table), keys)
             replies = iter(pipeline.execute()) if asked else iter(())
         found: list[dict[bytes, Stored]] = []
         for _, keys in wanted:
@@ -114,7 +116,7 @@ class RedisFreshOnlineStore(FreshOnlineStore):
     def _keep(self, config: Any, table: str, layout: RowLayout, rows: Sequence[Row]) -> int:
         """As declared; all or none for each 2,000 rows, because Redis has no larger unit that does not block it."""
         with self._client(config) as (client, keep):
-            client.hsetnx(_layouts(table), layout.signature, layout.description)
+            client.hsetnx(_layouts(config, table), layout.signature, layout.description)
             kept = 0
             for start in range(0, len(rows), _ROWS_PER_CALL):
                 arguments = [
@@ -122,12 +124,12 @@ class RedisFreshOnlineStore(FreshOnlineStore):
                     for key, event, created, payload in rows[start : start + _ROWS_PER_CALL]
                     for part in (key, _TIMES.pack(event, created) + payload)
                 ]
-                kept += int(keep(keys=[_hash(table)], args=arguments))
+                kept += int(keep(keys=[_hash(config, table)], args=arguments))
         return kept
 
     def _known_layout(self, config: Any, table: str, signature: bytes) -> RowLayout:
         with self._client(config) as (client, _):
-            description = client.hget(_layouts(table), signature)
+            description = client.hget(_layouts(config, table), signature)
         if description is None:
             raise FeatureError(
                 f"Cannot read a row of {table!r} from Redis: its layout {signature.hex()} is not recorded. "
@@ -137,27 +139,27 @@ class RedisFreshOnlineStore(FreshOnlineStore):
 
     def _keys(self, config: Any, table: str) -> Iterator[bytes]:
         with self._client(config) as (client, _):
-            for key, _value in client.hscan_iter(_hash(table), count=_ROWS_PER_CALL):
+            for key, _value in client.hscan_iter(_hash(config, table), count=_ROWS_PER_CALL):
                 yield key
 
     def _erase(self, config: Any, table: str, keys: Sequence[bytes]) -> None:
         """As declared; what Redis itself wrote to disk (RDB, AOF) lives on until Redis writes it anew."""
         with self._client(config) as (client, _):
             for start in range(0, len(keys), _ROWS_PER_CALL):
-                client.hdel(_hash(table), *keys[start : start + _ROWS_PER_CALL])
+                client.hdel(_hash(config, table), *keys[start : start + _ROWS_PER_CALL])
 
     def _drop(self, config: Any, tables: Sequence[str]) -> None:
         if tables:
             with self._client(config) as (client, _):
-                client.unlink(*map(_hash, tables), *map(_layouts, tables))
+                client.unlink(*(name(config, table) for table in tables for name in (_hash, _layouts)))
 
 
-def _hash(table: str) -> str:
-    return f"esteira:view:{table}"
+def _hash(config: Any, table: str) -> str:
+    return f"{config.online_store.namespace}:view:{table}"
 
 
-def _layouts(table: str) -> str:
-    return f"esteira:layouts:{table}"
+def _layouts(config: Any, table: str) -> str:
+    return f"{config.online_store.namespace}:layouts:{table}"
 
 
 def parse_connection(text: str, *, deadline: float = _DEADLINE) -> dict[str, Any]:

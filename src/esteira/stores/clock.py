@@ -7,6 +7,7 @@ from esteira.contract import UseCase
 from esteira.errors import MissingData
 from esteira.settings import settings
 from esteira.stores import tables
+from esteira.stores.online_identity import online_identity
 
 
 def now(use_case: UseCase) -> datetime:
@@ -20,7 +21,8 @@ def online_writer() -> str:
     """Under this name a table keeps how far it was written online: a store that was never written starts anew."""
     if settings().online_store == "sqlite":
         return "online"
-    return f"online-{hashlib.sha256(settings().redis_url.get_secret_value().encode()).hexdigest()[:12]}"
+    place = f"{settings().redis_url.get_secret_value()} {online_identity()}"
+    return f"online-{hashlib.sha256(place.encode()).hexdigest()[:12]}"
 
 
 def horizon(use_case: UseCase) -> datetime:

@@ -30,6 +30,7 @@ from esteira.settings import settings
 from esteira.stores import tables
 from esteira.stores.clock import online_writer
 from esteira.stores.online_features import OnlineFeatures
+from esteira.stores.online_identity import online_identity
 
 _CONFIGURATIONS = {"sqlite": "feature_store.yaml", "redis": "feature_store_redis.yaml"}
 _log = logging.getLogger("esteira.stores.features")
@@ -236,10 +237,11 @@ def _digest(repository: Path) -> str:
 
 
 def _configuration(repository: Path) -> RepoConfig:
-    # Feast expands ${ESTEIRA_HOME} and ${ESTEIRA_REDIS_URL} in its YAML files from the environment.
+    # Feast expands ${ESTEIRA_…} in its YAML files from the environment.
     os.environ["ESTEIRA_HOME"] = str(settings().home)
     if settings().online_store == "redis":
         os.environ["ESTEIRA_REDIS_URL"] = settings().redis_url.get_secret_value()
+        os.environ["ESTEIRA_ONLINE_IDENTITY"] = online_identity()
     return load_repo_config(repository, repository / _CONFIGURATIONS[settings().online_store])
 
 
