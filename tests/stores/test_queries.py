@@ -40,8 +40,11 @@ def test_inputs_and_features_are_read_for_a_stated_purpose_which_is_recorded(hom
     with pytest.raises(InputError, match="with --purpose also inputs and features"):
         queries.query(DECLARED, "select inputs from predictions", purpose=None, actor="ana")
     assert "N0CANARY" in queries.query(DECLARED, everything, purpose="a complaint", actor="ana").write_csv()
-    (entry,) = audit.entries()
-    assert (entry.actor, entry.subject, entry.reason) == ("ana", "predictions:flight_delay", "a complaint")
+    asked = "select count(*) from predictions where inputs like '%N0CANARY%'"
+    queries.query(DECLARED, asked, purpose="a complaint", actor="ana")
+    first, second = audit.entries()
+    assert (first.actor, first.subject, first.reason) == ("ana", "predictions:flight_delay", "a complaint")
+    assert second.details == {"sql": "select count(*) from predictions where inputs like '…'"}
 
 
 @pytest.mark.parametrize("sql", ["select nothing from predictions", "select", "nonsense"])
@@ -66,5 +69,5 @@ def test_before_anything_was_logged_there_is_nothing_to_ask(home: Path) -> None:
 
 def test_the_command_collects_first_and_prints_rows_as_json(home: Path) -> None:
     log_two_days()
-    ran = esteira(home, "predictions", "query", COUNTS, "--json")
+    ran = esteira(home, "predictions", "query", COUNTS, "--use-case", "flight_delay", "--json")
     assert ran.stdout.splitlines()[0] == '{"day":"2013-03-01","model_version":"m3","n":2}', ran.stderr

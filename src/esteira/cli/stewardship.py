@@ -97,14 +97,14 @@ def lift(hold_id: Annotated[int, typer.Argument(help="As esteira data holds list
 
 
 def forget(
-    entity: Annotated[str, typer.Option(help="Which one: COLUMN=VALUE, such as tailnum=N14228.")], reason: Reason
+    entity: Annotated[str, typer.Option(help="Which one: COLUMN=VALUE, such as tailnum=N0TAIL.")], reason: Reason
 ) -> None:
     """Erase one entity from everything the belt keeps, prove it, and list the models that were trained on it."""
     from esteira.stores import forgetting
 
     column, equals, value = entity.partition("=")
     if not equals:
-        raise InputError(f"Cannot read {entity!r} as an entity. Expected COLUMN=VALUE, such as tailnum=N14228.")
+        raise InputError(f"Cannot read {entity!r} as an entity. Expected COLUMN=VALUE, such as tailnum=N0TAIL.")
     done = forgetting.forget(column, value, reason=reason, actor=settings().actor)
     for place, count in done.erased.items():
         console.print(f"{count:>8,}  {place}", markup=False, highlight=False)

@@ -53,20 +53,20 @@ def forget(column: str, value: str, *, reason: str, actor: str) -> Forgotten:
         DataError: the value is still somewhere afterwards; the message lists where.
     """
     subject = _require_allowed(column, value, reason)
-    linked = {name: _linked(use_cases.get(name), column, value) for name in use_cases.names()}
+    entities = {name: _entities(use_cases.get(name)) for name in use_cases.names()}
     ids: dict[str, set[str]] = {}
-    for name, entities in linked.items():
-        declared = use_cases.get(name)
-        ids.setdefault(declared.entity_id, set()).update(entities[declared.entity_id])
+    for name, rows in entities.items():
+        named = rows.filter(pl.col(column).cast(pl.String) == value) if column in rows.columns else rows.clear()
+        ids.setdefault(use_cases.get(name).entity_id, set()).update(named[use_cases.get(name).entity_id])
     traces = Traces.of(column, value, ids)
     tombstones.add({name: values for name, values in traces.values.items() if name in {column, *ids}})
     trained = _models_before(subject) | {
-        model for name, entities in linked.items() for model in _trained_on(name, entities)
+        model for name, rows in entities.items() for model in _trained_on(use_cases.get(name), rows, ids)
     }
     audit.record(
         Deed(actor=actor, action="began to forget", subject=subject, reason=reason, details={"models": sorted(trained)})
     )
-    erased = {f"cached predictions of {name}": cached.erase(name, traces) for name in linked}
+    erased = {f"cached predictions of {name}": cached.erase(name, traces) for name in entities}
     erased["lines of logs"] = file_erasing.erase_logged(traces)
     erased |= {f"training set {name}": rows for name, rows in file_erasing.erase_training_rows(traces).items()}
     erased["profiles"] = file_erasing.erase_profiles(traces)
@@ -108,16 +108,15 @@ def _keys(declared: UseCase) -> tuple[str, ...]:
     return (*declared.entity_keys, declared.entity_id)
 
 
-def _linked(declared: UseCase, column: str, value: str) -> pl.DataFrame:
-    """The use case's entities that have the value: their id, when they were asked about and became known."""
-    if column not in _keys(declared) or not all(tables.exists(each) for each in declared.entity_reads):
+def _entities(declared: UseCase) -> pl.DataFrame:
+    """Every entity of a use case with its keys, when it was asked about and when it became known."""
+    if not all(tables.exists(each) for each in declared.entity_reads):
         return pl.DataFrame(schema={declared.entity_id: pl.String, EVENT: MOMENT, CREATED: MOMENT})
-    entities = declared.build_entities({table: tables.read(table) for table in declared.entity_reads})
-    return entities.filter(pl.col(column).cast(pl.String) == value).select(declared.entity_id, EVENT, CREATED)
+    return declared.build_entities({table: tables.read(table) for table in declared.entity_reads})
 
 
 def _longer_values(column: str, value: str) -> set[str]:
-    """Values of other entities that contain this one's, such as N14228A."""
+    """Values of other entities that contain this one's, such as N0TAILA."""
     found: set[str] = set()
     for table in tables.names():
         rows = tables.scan(table)
@@ -127,17 +126,19 @@ def _longer_values(column: str, value: str) -> set[str]:
     return found
 
 
-def _trained_on(use_case: str, entities: pl.DataFrame) -> list[str]:
-    """Models whose training or holdout stretch holds one of ``entities`` that was known by then."""
+def _trained_on(declared: UseCase, entities: pl.DataFrame, ids: Mapping[str, set[str]]) -> list[str]:
+    """Models whose training or holdout stretch holds one of the linked ``ids`` that was known by then."""
+    wanted = pl.Series(sorted(ids[declared.entity_id]), dtype=pl.String).implode()
+    linked = entities.filter(pl.col(declared.entity_id).is_in(wanted))
     found = []
-    for card in models.cards(use_case) if entities.height else ():
-        known = entities.filter(
+    for card in models.cards(declared.name) if linked.height else ():
+        known = linked.filter(
             (pl.col(CREATED) <= card.as_of)
             & (pl.col(EVENT) >= card.trained_from)
             & (pl.col(EVENT) <= max(card.trained_until, card.holdout_until))
         )
         if known.height:
-            found.append(f"{use_case}:{card.version}")
+            found.append(f"{declared.name}:{card.version}")
     return found
 
 

@@ -56,7 +56,7 @@ def item_of(text: str) -> str:
         return text
     column, equals, value = name.partition("=")
     if not equals or not value:
-        raise InputError("An entity is held as entity:COLUMN=VALUE, such as entity:tailnum=N14228.")
+        raise InputError("An entity is held as entity:COLUMN=VALUE, such as entity:tailnum=N0TAIL.")
     return f"entity:{column}={token(column, value)[:16]}"
 
 

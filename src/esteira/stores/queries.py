@@ -1,5 +1,7 @@
 """Ask in SQL about what was predicted."""
 
+import re
+
 import polars as pl
 
 from esteira.contract import UseCase
@@ -9,6 +11,8 @@ from esteira.stores import audit, predictions, sensitivity
 
 HELD = ("inputs", "features")
 """Columns that hold values of many features and keys, restricted ones among them."""
+_QUOTED = re.compile(r"'[^']*'")
+"""What is asked for may be a restricted value itself, and the audit log is never erased."""
 
 
 def query(declared: UseCase, sql: str, *, purpose: str | None, actor: str) -> pl.DataFrame:
@@ -20,7 +24,7 @@ def query(declared: UseCase, sql: str, *, purpose: str | None, actor: str) -> pl
     """
     rows = predictions.scan_predictions(declared.name)
     if stated := (purpose or "").strip():
-        subject, asked = f"predictions:{declared.name}", {"sql": sql}
+        subject, asked = f"predictions:{declared.name}", {"sql": _QUOTED.sub("'…'", sql)}
         audit.record(Deed(actor=actor, action="read restricted", subject=subject, reason=stated, details=asked))
     else:
         restricted = declared.entity_id in sensitivity.restricted_columns()

@@ -12,6 +12,9 @@ from esteira.use_cases.flights.features import FEATURE_TABLES
 from esteira.use_cases.flights.schedules import allowed_values
 from esteira.use_cases.flights.source import FlightsSource
 
+# The flights are public and a year is all there is: tables stay. What the belt makes of them is kept for two years.
+KEPT = dict.fromkeys(("model", "training-set", "profiles", "predictions_flight_delay"), timedelta(days=730))
+
 USE_CASE = UseCase(
     name="flight_delay",
     purpose="Warn travellers and gate staff two hours ahead that a flight will probably be 15 minutes late or more.",
@@ -75,6 +78,7 @@ USE_CASE = UseCase(
         most_one_row_ms=10.0,
         most_bytes=20_000_000,
     ),
+    retention=KEPT,
     monitor=MonitorLimits(minimum_rows=300, outcome_maturity=timedelta(days=2)),
     limits=(
         "It has only seen flights that leave New York (EWR, JFK, LGA); elsewhere its answers mean nothing.",

@@ -1,0 +1,24 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from esteira.stores import byte_scan, tables
+from tests.conftest import Belt
+
+pytestmark = pytest.mark.slow
+STORES = ("tables", "training_sets", "prediction_log", "feast", "cached_predictions.db")
+"""Where values are kept on purpose, under the purpose rule; everything else people may look at."""
+
+
+def test_no_registration_is_in_logs_profiles_cards_models_runs_or_prefects_database(belt: Belt) -> None:
+    from prefect.settings import PREFECT_HOME
+
+    registrations = tables.read("schedules")["tailnum"].drop_nulls().unique().to_list()
+    canaries = [each for each in registrations if len(each) >= 6]  # shorter ones occur by chance
+    assert len(canaries) > 2_000
+    found = {path.relative_to(belt.home) for path in byte_scan.places(belt.home, canaries)}
+    assert {path.parts[0] for path in found} >= {"tables", "training_sets", "feast"}
+    assert [path for path in sorted(found) if not path.parts[0].startswith(STORES)] == []
+    assert os.listdir(PREFECT_HOME.value())
+    assert byte_scan.places(Path(PREFECT_HOME.value()), canaries) == []
