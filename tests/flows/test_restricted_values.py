@@ -1,4 +1,3 @@
-import os
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ STORES = ("tables", "training_sets", "prediction_log", "feast", "cached_predicti
 
 
 def test_no_registration_is_in_logs_profiles_cards_models_runs_or_prefects_database(belt: Belt) -> None:
-    from prefect.settings import PREFECT_HOME
+    from prefect.settings import PREFECT_API_DATABASE_CONNECTION_URL
 
     registrations = tables.read("schedules")["tailnum"].drop_nulls().unique().to_list()
     canaries = [each for each in registrations if len(each) >= 6]  # shorter ones occur by chance
@@ -20,5 +19,6 @@ def test_no_registration_is_in_logs_profiles_cards_models_runs_or_prefects_datab
     found = {path.relative_to(belt.home) for path in byte_scan.places(belt.home, canaries)}
     assert {path.parts[0] for path in found} >= {"tables", "training_sets", "feast"}
     assert [path for path in sorted(found) if not path.parts[0].startswith(STORES)] == []
-    assert os.listdir(PREFECT_HOME.value())
-    assert byte_scan.places(Path(PREFECT_HOME.value()), canaries) == []
+    database = Path(str(PREFECT_API_DATABASE_CONNECTION_URL.value()).partition("///")[2])
+    assert byte_scan.places(database.parent, [f"train-{belt.use_case.name}"])  # its runs are there to be searched
+    assert byte_scan.places(database.parent, canaries) == []
