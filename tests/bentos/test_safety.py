@@ -2,6 +2,8 @@
 
 import json
 import re
+import select
+import socket
 import subprocess
 import sys
 import time
@@ -14,7 +16,7 @@ import pytest
 from esteira.settings import settings
 from esteira.stores import bentos, keys, predictions
 from tests.bentos import belt
-from tests.bentos.test_flight_delay import Served, home, served  # noqa: F401 - fixtures, made anew for this file
+from tests.bentos.test_flight_delay import Served, _workers, home, served  # noqa: F401 - fixtures, made anew for this file
 
 pytestmark = [
     pytest.mark.slow,
@@ -86,7 +88,7 @@ def test_what_a_caller_sends_is_in_no_log_no_measure_and_no_page(service: Served
     for body in bad:
         assert httpx.post(f"{service.url}/predict", json=body).status_code == 400
     for path in (f"/cached/{CANARY}", f"/{CANARY}", f"/metrics?{CANARY}={CANARY}"):
-        httpx.get(f"{service.url}{path}", headers={"user-agent": CANARY, "x-request-id": f"{CANARY} "})
+        httpx.get(f"{service.url}{path}", headers={"user-agent": CANARY, "x-request-id": f"{CANARY}/x"})
     httpx.get(f"{service.url}/docs.json", headers=caller)
     shown = [httpx.get(f"{service.url}{path}").text for path in ("/metrics", "/readyz", "/docs.json", "/schema.json")]
     shown.append(service.log.read_text())
@@ -117,6 +119,31 @@ def test_an_outcome_that_was_taken_is_on_disk(service: Served) -> None:
     assert (answer.status_code, answer.json()) == (200, {"taken": 1})
     segments = list((settings().home / "outcome_log" / "flight_delay").glob("*.jsonl"))
     assert any(given["prediction_id"] in each.read_text() for each in segments)
+
+
+@pytest.mark.parametrize("head", [b"content-length: 209715200\r\n\r\n", b"transfer-encoding: chunked\r\n\r\n"])
+def test_a_body_of_200_megabytes_is_refused_before_it_is_read(service: Served, head: bytes) -> None:
+    workers = _workers(service)
+    before = [_resident_megabytes(each) for each in workers]
+    sent = 0
+    with socket.create_connection(("127.0.0.1", httpx.URL(service.url).port or 0), timeout=20) as connection:
+        connection.sendall(b"POST /predict HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n" + head)
+        connection.setblocking(False)
+        while not select.select([connection], [], [], 0.05)[0]:
+            assert sent < 20, "twenty megabytes were taken"
+            connection.setblocking(True)
+            connection.sendall(b"100000\r\n" + b"x" * 1024 * 1024 + b"\r\n")
+            connection.setblocking(False)
+            sent += 1
+        assert connection.recv(100).startswith(b"HTTP/1.1 413")
+    after = [_resident_megabytes(each) for each in workers]
+    assert len(workers) == 2
+    assert max(a - b for a, b in zip(after, before, strict=True)) < 50
+
+
+def _resident_megabytes(process: int) -> float:
+    shown = subprocess.run(["ps", "-o", "rss=", "-p", str(process)], capture_output=True, text=True, check=True)
+    return int(shown.stdout) / 1024
 
 
 @pytest.mark.timeout(1200)
