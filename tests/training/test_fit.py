@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -12,6 +14,7 @@ from sklearn.pipeline import Pipeline
 from esteira.contract import Candidate, UseCase
 from esteira.errors import ModelError, NotEnoughData
 from esteira.model_card import Column
+from esteira.settings import REPOSITORY
 from esteira.training.card import build_card
 from esteira.training.fit import Fitted, fit
 from esteira.training.learn import days_of, feature_frame, score
@@ -67,6 +70,30 @@ def test_the_same_seed_gives_the_same_model_on_one_thread_and_on_two(use_case: U
     one, two = (fitted(use_case, parcels(), threads=threads) for threads in (1, 2))
     np.testing.assert_array_equal(one.predictions, two.predictions)
     assert one.metrics == two.metrics
+
+
+NAMES = """
+import sys
+from tests.training.conftest import build_parcels, use_case_of_parcels
+from tests.training.test_fit import AS_OF, fitted
+from esteira.stores.models import name_version
+for candidate in use_case_of_parcels().candidates:
+    from dataclasses import replace
+    found = fitted(replace(use_case_of_parcels(), candidates=(candidate,)), build_parcels(), threads=int(sys.argv[1]))
+    print(name_version(found.pipeline, AS_OF))
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_with_one_thread_and_with_two_write_the_same_bytes() -> None:
+    one, two = (
+        subprocess.run(
+            [sys.executable, "-c", NAMES, threads], cwd=REPOSITORY, check=True, capture_output=True, text=True
+        ).stdout
+        for threads in ("1", "2")
+    )
+    assert len(one.split()) == 2
+    assert one == two
 
 
 def test_regression_is_trained_and_judged_likewise(regression_use_case: UseCase, parcels: Parcels) -> None:
