@@ -167,6 +167,7 @@ def describe(use_case: str, challenger: str) -> tuple[str, ...]:
         f"Trained on {card.training_rows:,} rows until {card.trained_until:%Y-%m-%d}, measured until "
         f"{card.holdout_until:%Y-%m-%d}: {', '.join(metrics)}.",
         *card.selection,
+        f"Parameters: {card.parameters_source}",
         "Leading features: " + ", ".join(f"{name} {share:.0%}" for name, share in leading) + ".",
     )
 

@@ -29,16 +29,18 @@ def list_runs(
     from esteira.stores import runs
 
     names = [use_cases.get(use_case).name] if use_case else list(use_cases.names())
-    shown = dict.fromkeys(each for name in names for each in _SHOWN[use_cases.get(name).kind])
-    columns = list(dict.fromkeys([*([by] if by else []), *shown]))
-    table = Table("run", "use case", "started", "candidate", *columns, "model, or why there is none")
-    for run in runs.listed(names, by=by, limit=limit):
-        figures = [f"{run.metrics[name]:.4f}" if name in run.metrics else "" for name in columns]
-        table.add_row(
-            run.run_id[:8], run.use_case, f"{run.started:%Y-%m-%d %H:%M}", run.parameters.get("candidate", ""),
-            *figures, run.version or f"[red]{run.status}[/] {escape(run.failure)}",
-        )  # fmt: skip
-    console.print(table if table.row_count else "There is no run yet. Train one: esteira train USE_CASE --as-of …")
+    found = runs.listed(names, by=by, limit=limit)
+    for run in found:
+        wanted = dict.fromkeys([*([by] if by else []), *_SHOWN[use_cases.get(run.use_case).kind]])
+        figures = [f"{name} {run.metrics[name]:.4f}" for name in wanted if name in run.metrics]
+        # What a run is asked for by: the model it came to, or else its id.
+        came_to = (
+            f"[bold]{run.version}[/]" if run.version else f"{run.run_id} [red]{run.status}[/] {escape(run.failure)}"
+        )
+        line = [f"{run.started:%Y-%m-%d %H:%M}", run.use_case, came_to, run.parameters.get("candidate", ""), *figures]
+        console.print("  ".join(each for each in line if each), highlight=False, soft_wrap=True)
+    hint = "Everything about one: esteira runs show RUN" if found else "There is no run yet: esteira train …"
+    console.print(f"[dim]{hint}[/]")
 
 
 @app.command("show")
