@@ -17,7 +17,6 @@ import numpy as np
 import polars as pl
 from rich.console import Console
 from rich.table import Table
-from sklearn.metrics import log_loss, roc_auc_score
 
 from benchmarks import year
 from esteira import use_cases
@@ -67,6 +66,9 @@ def main() -> None:
 
 
 def _month(use_case: UseCase, rows: pl.DataFrame, columns: Sequence[Column], month: int) -> dict[str, object]:
+    # Imported before the settings, scikit-learn would make OpenMP's threads wait by spinning.
+    from sklearn.metrics import log_loss, roc_auc_score
+
     first, asked = year.first_of(month), year.month_of(rows, month)
     plain = [each for each in columns if each.view in PLAIN_VIEWS or each.name in PLAIN_AT_REQUEST]
     held_out = first - use_case.holdout - 2 * use_case.label_delay  # a gap before the holdout, and one after it
