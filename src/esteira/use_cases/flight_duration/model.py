@@ -4,7 +4,7 @@ from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.pipeline import Pipeline
 from xgboost import XGBRegressor
 
-from esteira.contract import Candidate
+from esteira.contract import Candidate, Range
 from esteira.encoding import ColumnEncoder
 
 
@@ -58,6 +58,12 @@ CANDIDATES = (
         name="histogram_boosting",
         build=histogram_boosting,
         parameters={"trees": 200, "leaves": 31, "learning_rate": 0.1, "smallest_leaf": 40},
+        search={
+            "trees": Range(low=100, high=400, whole=True),
+            "leaves": Range(low=15, high=127, log=True, whole=True),
+            "learning_rate": Range(low=0.03, high=0.2, log=True),
+            "smallest_leaf": Range(low=10, high=200, log=True, whole=True),
+        },
     ),
     Candidate(
         name="boosted_trees",
@@ -65,6 +71,14 @@ CANDIDATES = (
         parameters={
             "trees": 200, "depth": 6, "learning_rate": 0.08, "row_share": 0.5, "column_share": 0.6,
             "smallest_leaf": 20.0,
+        },
+        search={
+            "trees": Range(low=100, high=500, whole=True),
+            "depth": Range(low=4, high=9, whole=True),
+            "learning_rate": Range(low=0.03, high=0.2, log=True),
+            "row_share": Range(low=0.3, high=1.0),
+            "column_share": Range(low=0.3, high=1.0),
+            "smallest_leaf": Range(low=1.0, high=100.0, log=True),
         },
     ),
 )  # fmt: skip
