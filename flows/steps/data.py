@@ -31,10 +31,14 @@ def require_ingested(use_case: str, as_of: datetime) -> None:
 
     A belt whose ingest has died must not go on deciding from what it last saw.
     """
-    reached = clock.horizon(use_cases.get(use_case))
+    declared = use_cases.get(use_case)
+    reached = clock.horizon(declared)
     if reached < as_of - MOST_BEHIND:
+        names = [table.name for table in declared.feature_tables]
+        behind = [f"{name} (version {made})" for name, made in tables.versions(names).items()]
         raise MissingData(
             f"Data of {use_case!r} was ingested until {reached.isoformat()}, but {as_of.isoformat()} was asked for. "
+            f"Missing is what came since in the feature tables {', '.join(behind)}. "
             f"Ingest first: make flow FLOW=ingest USE_CASE={use_case} AS_OF={as_of:%Y-%m-%dT%H:%M:%SZ}"
         )
 

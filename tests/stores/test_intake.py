@@ -1,5 +1,7 @@
 """Slices on their way into a raw table: what is kept, what is kept apart, and that nothing is lost or doubled."""
 
+import subprocess
+import sys
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 from esteira.contract import CREATED, EVENT, utc
 from esteira.data.schema import POLICY
 from esteira.errors import DataError, InputError, MissingData, UnknownName, WrongColumns
+from esteira.settings import REPOSITORY, child_environment
 from esteira.stores import audit, intake, quarantine, schemas, statistics, tables
 from tests.conftest import use_home
 from tests.data.orders import ORDERS, START, FrameSource, orders
@@ -308,3 +311,45 @@ def _spoiled(frame: pl.DataFrame, spoiled: list[tuple[int, str]]) -> pl.DataFram
             case "twice":
                 rows.append(dict(row))
     return pl.DataFrame(rows, schema=frame.schema).sort(CREATED)
+
+
+AT_ONCE = """
+import sys
+from datetime import timedelta
+from pathlib import Path
+from esteira.errors import DataError
+from esteira.stores import intake
+from tests.stores.test_intake import DAYS, HISTORY, ORDERS, FrameSource
+
+source = FrameSource(HISTORY, Path(sys.argv[1]))
+print("ready", flush=True)
+sys.stdin.readline()
+for hour in range(1, 7):
+    try:
+        intake.take_in(source, ORDERS, DAYS[7] + timedelta(hours=2 * hour - int(sys.argv[2])))
+    except DataError as error:
+        assert "at the same time" in str(error), error
+"""
+
+
+@pytest.mark.slow
+def test_of_two_intakes_at_once_no_row_is_lost_or_doubled(source: FrameSource) -> None:
+    take_in(source, 7)
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-c", AT_ONCE, str(source.schema_file), ahead], env=child_environment(), cwd=REPOSITORY,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )
+        for ahead in ("0", "1")
+    ]  # fmt: skip
+    for each in both:
+        assert each.stdout is not None
+        assert each.stdout.readline() == "ready\n"
+    for each in both:
+        assert each.stdin is not None
+        each.stdin.write("go\n")
+        each.stdin.flush()
+    told = [each.communicate(timeout=250) for each in both]
+    assert [each.returncode for each in both] == [0, 0], told
+    take_in(source, 8)
+    assert tables.read("orders").sort("order_id").equals(HISTORY.sort("order_id"))
