@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from esteira import use_cases
 from esteira.cli import stewardship
@@ -28,7 +28,7 @@ def list_tables() -> None:
     """Every table with its newest version, rows and reach; and the training sets."""
     from esteira.stores import tables, training_sets
 
-    shown = Table("table", "version", "rows", "slices until")
+    shown = Table(Column("table", no_wrap=True), "version", "rows", "slices until")
     for name in tables.names():
         reached = tables.horizon(name)
         shown.add_row(
@@ -65,7 +65,7 @@ def show(
         return
     rows = tables.row_count(table, at_version=asked)
     console.print(f"[bold]{table}[/] version {asked}: {rows:,} rows in {len(slices)} slices", highlight=False)
-    shown = Table("column", "values")
+    shown = Table(Column("column", no_wrap=True), "values")
     for name, column in sorted(profile.columns.items()):
         shown.add_row(name, escape(versions.in_words(column)))
     console.print(shown)
@@ -90,7 +90,7 @@ def diff(table: TableName, before: int, after: int) -> None:
     console.print(f"[bold]{table}[/] {before} to {after}: {old:,} to {new:,} rows ({new - old:+,})", highlight=False)
     for sentence in found.columns or ("Columns and types are the same.",):
         console.print(escape(sentence), highlight=False, soft_wrap=True)
-    shown = Table("column", "distance", f"version {before}", f"version {after}")
+    shown = Table(Column("column", no_wrap=True), "distance", f"version {before}", f"version {after}")
     for each in found.changes:
         shown.add_row(each.column, f"{each.distance:.3f}", escape(each.before), escape(each.after))
     console.print(shown)
