@@ -97,9 +97,13 @@ def _append_feature_table(table: FeatureTable, as_of: datetime) -> int:
 def _write_online_view(view: str, as_of: datetime) -> int:
     writer = clock.online_writer()
     after = tables.horizon(view, writer=writer)
-    if after is not None and as_of <= after:
+    until = as_of if after is None else max(as_of, after)
+    # An online store that was lost is filled again from the beginning, whatever was noted about it.
+    since = None if online_features.is_empty(features.open_store(), view) else after
+    if since == until:
         return 0
-    rows = tables.read(view, created_after=after, created_until=as_of)
+    rows = tables.read(view, created_after=since, created_until=until)
     written: int = online_features.write_online(features.open_store(), view, rows) if rows.height else 0
-    tables.append(view, rows.clear(), after=after, until=as_of, writer=writer)
+    if after != until:
+        tables.append(view, rows.clear(), after=after, until=until, writer=writer)
     return written

@@ -67,6 +67,10 @@ class FreshOnlineStore(OnlineStore):  # type: ignore[misc]
         """The layout an earlier definition of a view wrote with."""
 
     @abstractmethod
+    def _is_empty(self, config: Any, table: str) -> bool:
+        """Whether a table holds no row, or does not exist."""
+
+    @abstractmethod
     def _keys(self, config: Any, table: str) -> Iterator[bytes]:
         """The keys of all rows of a table."""
 
@@ -79,6 +83,10 @@ class FreshOnlineStore(OnlineStore):  # type: ignore[misc]
         """Remove everything these tables hold."""
 
     # The fast paths.
+
+    def is_empty(self, config: Any, view: Any) -> bool:
+        """Whether nothing is kept of ``view``: never written, or lost (a file removed, a Redis flushed)."""
+        return self._is_empty(config, online_view(config, view).table)
 
     def write_frame(self, config: Any, view: Any, frame: pl.DataFrame) -> int:
         """Write the newest row of each entity in ``frame``; returns how many rows were newer than the stored ones.

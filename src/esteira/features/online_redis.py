@@ -137,6 +137,10 @@ class RedisFreshOnlineStore(FreshOnlineStore):
             )
         return RowLayout.parse(description.decode())
 
+    def _is_empty(self, config: Any, table: str) -> bool:
+        with self._client(config) as (client, _):
+            return not client.exists(_hash(config, table))
+
     def _keys(self, config: Any, table: str) -> Iterator[bytes]:
         with self._client(config) as (client, _):
             for key, _value in client.hscan_iter(_hash(config, table), count=_ROWS_PER_CALL):

@@ -38,7 +38,8 @@ class SqliteFreshOnlineStoreConfig(FeastConfigBaseModel):  # type: ignore[misc]
 
 class _Connections(threading.local):
     def __init__(self) -> None:
-        self.by_path: dict[tuple[int, Path], sqlite3.Connection] = {}
+        self.by_path: dict[tuple[int, Path], tuple[int, sqlite3.Connection]] = {}
+        """Process and path -> the file's number (inode) and the connection to it."""
 
 
 class SqliteFreshOnlineStore(FreshOnlineStore):
@@ -54,15 +55,18 @@ class SqliteFreshOnlineStore(FreshOnlineStore):
             path = Path(config.repo_path) / path
         connections = self._held.by_path
         mine = (os.getpid(), path)  # a connection must not cross a fork
-        if mine not in connections:
+        number, connection = connections.get(mine, (0, None))
+        if connection is None or number != _number(path):  # a file removed or replaced lives on for who has it open
+            if connection is not None:
+                connection.close()
             path.parent.mkdir(parents=True, exist_ok=True)
             connection = sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None)
             # Without WAL a bulk write stalls every reader, up to five seconds as measured.
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=NORMAL")
             connection.execute(f"PRAGMA mmap_size={_MAPPED}")
-            connections[mine] = connection
-        return connections[mine]
+            connections[mine] = (_number(path), connection)
+        return connection
 
     def _fetch(self, config: Any, wanted: Sequence[tuple[str, Sequence[bytes]]]) -> list[dict[bytes, Stored]]:
         found: list[dict[bytes, Stored]] = [{} for _ in wanted]
@@ -148,6 +152,12 @@ class SqliteFreshOnlineStore(FreshOnlineStore):
             )
         return RowLayout.parse(row[0])
 
+    def _is_empty(self, config: Any, table: str) -> bool:
+        connection = self._connection(config)
+        if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (_named(table),)).fetchone():
+            return True
+        return connection.execute(f"SELECT 1 FROM {_quoted(table)} LIMIT 1").fetchone() is None
+
     def _keys(self, config: Any, table: str) -> Iterator[bytes]:
         for (key,) in self._connection(config).execute(f"SELECT entity_key FROM {_quoted(table)}"):
             yield key
@@ -165,6 +175,13 @@ class SqliteFreshOnlineStore(FreshOnlineStore):
             if connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (_named(table),)).fetchone():
                 connection.execute(f"DROP TABLE {_quoted(table)}")
                 connection.execute(f"DELETE FROM {_LAYOUTS} WHERE view = ?", (table,))
+
+
+def _number(path: Path) -> int:
+    try:
+        return path.stat().st_ino
+    except FileNotFoundError:
+        return 0
 
 
 def _named(table: str) -> str:

@@ -133,6 +133,11 @@ def write_online(store: FeatureStore, view_name: str, frame: pl.DataFrame) -> in
     return fresh_store(store).write_frame(store.config, view, frame)
 
 
+def is_empty(store: FeatureStore, view_name: str) -> bool:
+    """Whether the online store keeps nothing of a view. Raises FeatureError when it cannot be reached."""
+    return fresh_store(store).is_empty(store.config, store.get_feature_view(view_name))
+
+
 def fresh_store(store: FeatureStore) -> FreshOnlineStore:
     """The online store behind ``store``. Raises FeatureError if it does not keep the freshness contract."""
     online = store._get_provider().online_store
