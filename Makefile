@@ -8,7 +8,7 @@ USE_CASE ?= flight_delay
 AS_OF ?= 2013-04-01
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve flow ui test test-fast check lock clean
+.PHONY: help setup demo serve flow ui test fuzz test-fast check lock clean
 
 help:  ## list the tasks
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z%-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ ui: $(READY)  ## open the web pages of Prefect and MLflow on this machine
 
 test: $(READY)  ## all tests
 	@$(BIN)/python -m pytest
+
+fuzz: $(READY)  ## five thousand generated requests to a real service (a quarter of an hour; make test sends some hundred)
+	@$(BIN)/python -m pytest tests/bentos/test_safety.py -k generated_requests --generated-requests 5000
 
 test-fast: $(READY)  ## the tests that take a minute together
 	@$(BIN)/python -m pytest -m "not slow" -n 2

@@ -21,6 +21,8 @@ class Validated(Frozen):
     challenger: str | None
     release: int | None
     verdict: Verdict | None
+    outcome: str
+    """What became of it, in a sentence."""
 
 
 @flow(name="validate", flow_run_name="validate-{use_case}")
@@ -36,13 +38,15 @@ def validate(use_case: str, as_of: datetime | None = None, challenger: str | Non
     require_ingested(use_case, moment)
     version = judging.resolve_challenger(use_case, challenger, moment)
     if version is None:
-        return Validated(use_case=use_case, as_of=moment, challenger=None, release=None, verdict=None)
+        nobody = f"No challenger waits: every model of {use_case} has been judged."
+        return Validated(use_case=use_case, as_of=moment, challenger=None, release=None, verdict=None, outcome=nobody)
     judgement = judging.judge_challenger(use_case, version, moment)
     verdict = judgement.verdict
     release = release_challenger(use_case, version, judgement, moment) if verdict.passed else None
-    validated = Validated(
-        use_case=use_case, as_of=moment, challenger=version, release=release.id if release else None, verdict=verdict
-    )
     title = f"Release {release.id}: {version}" if release else f"Refused: {version}"
+    validated = Validated(
+        use_case=use_case, as_of=moment, challenger=version, release=release.id if release else None,
+        verdict=verdict, outcome=title,
+    )  # fmt: skip
     publish("validated", title, validated, sentences=verdict.sentences)
     return validated

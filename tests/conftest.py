@@ -23,6 +23,11 @@ hypothesis.settings.load_profile("esteira")
 prepare_environment(PREFECT_LOGGING_LEVEL="CRITICAL", PREFECT_LOGGING_TO_API_ENABLED="false")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """How thoroughly a service is fuzzed: generating a request takes about a tenth of a second."""
+    parser.addoption("--generated-requests", type=int, default=400, help="requests to fuzz a service with")
+
+
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[Path]:
     """An empty home for the belt's state, for this test only."""

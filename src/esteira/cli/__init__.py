@@ -87,6 +87,7 @@ def flow(
         console.print_json(record.model_dump_json())
     else:
         console.print("\n".join(belt.told(record)), highlight=False, soft_wrap=True, markup=False)
+    belt.require_passed(record)
 
 
 @app.command()

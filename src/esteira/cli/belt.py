@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from esteira.cli import servers
-from esteira.errors import UnknownName
+from esteira.errors import ReleaseError, UnknownName
 from esteira.settings import prepare_environment, settings
 
 FLOWS = ("ingest", "train", "validate", "precompute", "monitor", "retain")
@@ -46,6 +46,17 @@ def told(record: BaseModel) -> list[str]:
             )
         elif sentences := value if isinstance(value, tuple) else getattr(value, "sentences", None):
             lines += [f"{title}:", *(f"  {each}" for each in sentences if isinstance(each, str))]
-        elif value is None or isinstance(value, str | int | float | datetime):
+        elif isinstance(value, str | int | float | datetime):
             lines.append(f"{title}: {value}")
     return lines
+
+
+def require_passed(record: BaseModel) -> None:
+    """Raise ReleaseError when the record holds a verdict that refused: whoever scripts the belt must notice."""
+    from flows.validate import Validated
+
+    if isinstance(record, Validated) and record.verdict is not None and not record.verdict.passed:
+        raise ReleaseError(
+            f"{record.outcome}. What is live stays as it was. Every check: esteira verdicts show {record.use_case} "
+            f"{record.challenger}"
+        )
