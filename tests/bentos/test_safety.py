@@ -154,8 +154,8 @@ def test_generated_requests_find_no_failure_of_ours(
     run = subprocess.run(
         [
             str(Path(sys.executable).parent / "schemathesis"), "run", f"{service.url}/docs.json", "--url", service.url,
-            "--phases", "fuzzing", "--checks", "not_a_server_error", "--max-examples", str(1 + wanted * 3 // 10), "--seed", "2013",
-            "--workers", "2", "--no-color",
+            "--phases", "fuzzing", "--checks", "not_a_server_error", "--seed", "2013",
+            "--max-examples", str(1 + wanted * 3 // 10), "--workers", "2", "--no-color",
         ],
         cwd=tmp_path, capture_output=True, text=True, check=False, timeout=2300,
     )  # fmt: skip
