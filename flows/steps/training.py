@@ -30,6 +30,7 @@ from esteira.stores import (
 )
 from esteira.stores.data_cards import require_complete_card
 from esteira.training import golden
+from esteira.training.allowance import Allowance
 from esteira.training.card import build_card
 from esteira.training.fit import Fitted, fit, rows_to_learn_from
 from esteira.training.labels import OUTCOME, label_entities
@@ -103,7 +104,8 @@ def train_challenger(
 ) -> str:
     """Fit, select and measure a challenger, record the run, store the model; return its version.
 
-    A request that was answered already is answered with the same challenger.
+    A request that was answered already is answered with the same challenger. Raises OverBudget when the run spends
+    more than ESTEIRA_RUN_SECONDS or ESTEIRA_RUN_MEGABYTES; it is then listed as failed, with the reason.
     """
     if request and (answer := retrain_requests.answered_by(request)):
         return answer
@@ -114,10 +116,13 @@ def train_challenger(
     times = [name for name in rows.columns if name.endswith((f"__{EVENT}", f"__{CREATED}"))]
     with _failure_listed(use_case, as_of):
         with tracking.cost() as cost:
-            entrants, tried = _entrants(declared, recipe or Recipe(), training_set, columns, as_of)
+            allowance = Allowance(
+                seconds=current.run_seconds, megabytes=current.run_megabytes, held=tracking.peak_memory_mb
+            )
+            entrants, tried = _entrants(declared, recipe or Recipe(), training_set, columns, as_of, allowance)
             fitted = fit(
                 declared, rows, columns, as_of=as_of, seed=current.seed, threads=current.threads,
-                device=current.device, feature_times=times, entrants=entrants,
+                device=current.device, feature_times=times, entrants=entrants, allowance=allowance,
             )  # fmt: skip
             attachments = {
                 **_reference(declared, fitted, sensitivity.mask(rows), columns),
@@ -212,8 +217,9 @@ def _data_versions(declared: UseCase) -> dict[str, int]:
 
 
 def _entrants(
-    declared: UseCase, recipe: Recipe, training_set: Path, columns: tuple[Column, ...], as_of: datetime
-) -> tuple[tuple[Entrant, ...], dict[str, bytes]]:
+    declared: UseCase, recipe: Recipe, training_set: Path, columns: tuple[Column, ...], as_of: datetime,
+    allowance: Allowance,
+) -> tuple[tuple[Entrant, ...], dict[str, bytes]]:  # fmt: skip
     """The candidates with their parameters, tuned if the recipe says so, and the trials to keep with the run."""
     entrants = resolve(declared, recipe, _approved(declared.name))
     if recipe.tuning is None:
@@ -222,7 +228,7 @@ def _entrants(
     tuned = tune(
         declared, entrants, rows_to_learn_from(declared, training_sets.load(training_set), as_of=as_of), columns,
         budget=recipe.tuning,
-        where=Where(seed=current.seed, threads=current.threads, device=current.device),
+        where=Where(seed=current.seed, threads=current.threads, device=current.device, allowance=allowance),
         storage=current.tuning_path / f"{declared.name}.db",
         # What makes losses comparable: the same rows, code and seed. A killed search goes on under the same name.
         search=f"{training_set.stem} {code.digest()[:12]} {current.seed}",

@@ -17,6 +17,7 @@ A message says what could not be done, the offending value, what was expected or
     ├── ModelError            a model cannot be saved, loaded or trusted
     │   └── AlteredModel      a model's bytes differ from the recorded digest
     ├── AlteredLog            the audit log is not as it was written
+    ├── OverBudget            a run has spent more than it may
     ├── BrokenLaw             a use case does not keep what every use case must
     └── ReleaseError          a release cannot be made, followed or restored
         ├── NoRelease         nothing is live
@@ -95,6 +96,10 @@ class AlteredModel(ModelError):
 
 class AlteredLog(EsteiraError):
     """The audit log is not as it was written."""
+
+
+class OverBudget(EsteiraError):
+    """A run has spent more time or memory than it may."""
 
 
 class BrokenLaw(EsteiraError):

@@ -59,6 +59,8 @@ class Settings(BaseSettings):
     threads: int = Field(default=2, ge=1, description="Threads for training and batch scoring.")
     device: Literal["cpu", "cuda"] = "cpu"
     seed: int = 2013
+    run_seconds: float | None = Field(default=None, gt=0, description="How long a training run may take.")
+    run_megabytes: float | None = Field(default=None, gt=0, description="How much memory its process may have held.")
     service_host: str = "127.0.0.1"
     service_port: int = 3000
     service_keys: Literal["except_loopback", "required"] = Field(

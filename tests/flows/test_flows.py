@@ -9,12 +9,14 @@ import pytest
 from prefect.client.orchestration import get_client
 
 from esteira.contract import CREATED, EVENT, utc
-from esteira.errors import InputError, MissingData, MomentOutsideData, NoRelease, UnknownName
+from esteira.errors import InputError, MissingData, MomentOutsideData, NoRelease, OverBudget, UnknownName
 from esteira.model_card import missing_records
 from esteira.monitoring.policy import Verdict
+from esteira.settings import settings
 from esteira.stores import cached, clock, ledger, models, retrain_requests, runs, tables, verdicts
 from esteira.stores.live import Live
 from esteira.stores.retrain_requests import RetrainRequest
+from flows import plain
 from flows.ingest import ingest
 from flows.monitor import monitor
 from flows.precompute import precompute
@@ -57,6 +59,20 @@ def test_train_stores_a_model_with_card_reference_and_run(belt: Belt) -> None:
     assert runs.find([NAME], belt.challenger).run_id == model.card.run_id
     assert runs.find([NAME], model.card.run_id).status == "FINISHED"
     assert belt.challenger in artifact("trained")
+
+
+def test_a_run_over_its_allowance_stops_and_is_listed_with_why(belt: Belt, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = models.versions(NAME)
+    with monkeypatch.context() as patch:
+        patch.setenv("ESTEIRA_RUN_SECONDS", "0.001")
+        settings.cache_clear()
+        with pytest.raises(OverBudget, match=r"stopped at the .*fit of .*0.001 s are allowed"):
+            plain.run(train, NAME, belt.as_of)
+    settings.cache_clear()
+    assert models.versions(NAME) == before
+    newest = runs.listed([NAME], limit=1)[0]
+    assert newest.status == "FAILED"
+    assert newest.failure.startswith("OverBudget: The run was stopped")
 
 
 def test_validate_keeps_its_verdict_and_releases_what_passed(belt: Belt) -> None:

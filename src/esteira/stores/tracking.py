@@ -55,8 +55,13 @@ def cost() -> Iterator[Cost]:
     finally:
         measured.wall_seconds = time.perf_counter() - wall
         measured.cpu_seconds = time.process_time() - cpu
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        measured.peak_memory_mb = peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)  # bytes there, KiB here
+        measured.peak_memory_mb = peak_memory_mb()
+
+
+def peak_memory_mb() -> float:
+    """The most memory this process has held."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)  # bytes there, KiB here
 
 
 def record_run(card: ModelCard, *, artifacts: Mapping[str, bytes], tags: Mapping[str, str]) -> str:

@@ -15,6 +15,7 @@ from sklearn.pipeline import Pipeline
 from esteira.calibration import uncalibrated
 from esteira.contract import EVENT, UseCase
 from esteira.model_card import Column, Estimate, SliceQuality
+from esteira.training.allowance import UNLIMITED, Allowance
 from esteira.training.bootstrap import Floats
 from esteira.training.evaluate import constant_prediction, evaluate, evaluate_slices, row_losses
 from esteira.training.labels import OUTCOME
@@ -59,6 +60,7 @@ def fit(
     device: str,
     feature_times: Sequence[str] = (),
     entrants: Sequence[Entrant] | None = None,
+    allowance: Allowance = UNLIMITED,
 ) -> Fitted:
     """Train a challenger from n labelled rows (features, ``event_timestamp``, ``outcome``, ``outcome_known_at``).
 
@@ -67,13 +69,14 @@ def fit(
     Raises:
         DataError, WrongColumns: the training set cannot be trusted (see ``require_no_leak``).
         NotEnoughData: too few rows, or one class only, to learn from or to judge on.
+        OverBudget: the run has spent its ``allowance``.
     """
     require_no_leak(use_case, training_set, columns, as_of=as_of, feature_times=feature_times)
     split = _split(use_case, training_set, as_of)
     train, holdout = training_set.filter(split.train), training_set.filter(split.holdout)
     require_enough(use_case, train, "train on")
     require_enough(use_case, holdout, "judge on")
-    where = Where(seed=seed, threads=threads, device=device)
+    where = Where(seed=seed, threads=threads, device=device, allowance=allowance)
     chosen, selection = select(use_case, entrants or declared(use_case.candidates), train, columns, where)
     pipeline = fit_entrant(use_case, chosen, train, columns, where)
     frame, outcomes, days = feature_frame(holdout, columns), holdout[OUTCOME].to_numpy(), days_of(holdout)

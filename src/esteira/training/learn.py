@@ -13,6 +13,7 @@ from threadpoolctl import threadpool_limits
 from esteira.contract import EVENT, UseCase
 from esteira.errors import ModelError, NotEnoughData
 from esteira.model_card import Column
+from esteira.training.allowance import UNLIMITED, Allowance
 from esteira.training.bootstrap import Floats
 from esteira.training.evaluate import Kind
 from esteira.training.labels import OUTCOME
@@ -29,12 +30,18 @@ class Where:
     seed: int
     threads: int
     device: str
+    allowance: Allowance = UNLIMITED
+    """What the run may spend on all its fits together."""
 
 
 def fit_entrant(
     use_case: UseCase, entrant: Entrant, rows: pl.DataFrame, columns: Sequence[Column], where: Where
 ) -> Pipeline:
-    """Fit one candidate on ``rows``, in their order; the same rows and seed give the same model on any threads."""
+    """Fit one candidate on ``rows``, in their order; the same rows and seed give the same model on any threads.
+
+    Raises OverBudget when the run has spent its allowance.
+    """
+    where.allowance.require(f"the fit of {entrant.name}")
     outcomes = rows[OUTCOME].to_numpy()
     pipeline = entrant.candidate.build(
         seed=where.seed, threads=where.threads, device=where.device, **entrant.parameters
@@ -43,6 +50,7 @@ def fit_entrant(
     # Linear algebra adds in another order on more threads; trees have their own threads and do not.
     with threadpool_limits(limits=1, user_api="blas"):
         pipeline.fit(feature_frame(rows, columns), labels)
+    where.allowance.require(f"the end of the fit of {entrant.name}")
     return pipeline
 
 
