@@ -23,6 +23,7 @@ def test_worth_tells_what_a_group_adds_and_what_it_takes_to_keep(belt: Belt) -> 
     for group in ("traffic", "clock"):  # on two months the answer itself may go either way
         assert re.search(rf"^{group} (helps|harms|is worth nothing).*: [+-]0\.\d+ \[", told.stdout, re.MULTILINE), group
     assert "computed when asked" in told.stdout
+    assert "ms to look up" in told.stdout
     assert "boosted_trees learned from" in told.stdout
 
 

@@ -1,5 +1,6 @@
 """``esteira features worth``: what each group of features adds to the model, and what it costs to keep."""
 
+from datetime import datetime
 from typing import Annotated
 
 import typer
@@ -48,23 +49,38 @@ def worth(
             chosen, entrants[name], fold.learned, fold.newest, columns, groups or groups_by_view(columns),
             Where(seed=current.seed, threads=current.threads, device=current.device),
         )  # fmt: skip
-        views = {column.name: column.view for column in columns}
-        stored = {
+        views = {column.name: column.view for column in columns if tables.exists(column.view)}
+        kept = {
             each.group: sum(
                 tables.read(views[feature], columns=[feature]).estimated_size()
                 for feature in each.features
-                if tables.exists(views[feature])
+                if feature in views
             )
             for each in found
         }
-    table = Table("group", "features", f"{found[0].metric} without it", "95 %", "AUC gain", "MB in tables")
+        read = {view: _lookup_ms(view, moment) for view in set(views.values())}
+        looked_up = {
+            each.group: sum(read[view] for view in {views[name] for name in each.features if name in views})
+            for each in found
+        }
+    table = Table(
+        "group",
+        "features",
+        f"{found[0].metric} without it",
+        "95 %",
+        "AUC gain",
+        "MB in tables",
+        "ms to look up",
+        "s to fit",
+    )
     for each in found:
         figure = each.added_loss
         colour = "green" if figure.low > 0 else "red" if figure.high < 0 else "yellow"
         table.add_row(
             each.group, str(len(each.features)), f"[{colour}]{figure.value:+.5f}[/]",
             f"{figure.low:+.5f} … {figure.high:+.5f}", "" if each.auc_gain is None else f"{each.auc_gain:+.4f}",
-            f"{stored[each.group] / 1e6:.1f}" if stored[each.group] else "computed when asked",
+            f"{kept[each.group] / 1e6:.1f}" if kept[each.group] else "computed when asked",
+            f"{looked_up[each.group]:.2f}", f"{each.fit_seconds:+.1f}",
         )  # fmt: skip
     console.print(table)
     console.print(
@@ -76,6 +92,18 @@ def worth(
         soft_wrap=True,
         markup=False,
     )
+
+
+def _lookup_ms(view: str, as_of: datetime) -> float:
+    """What reading one entity of ``view`` from the online store takes."""
+    from esteira.contract import EVENT
+    from esteira.stores import features, tables
+    from esteira.stores.online_features import lookup_ms
+
+    store = features.open_store()
+    keys = list(store.get_feature_view(view).join_keys)
+    newest = tables.read(view, columns=[*keys, EVENT]).sort(EVENT).tail(1)
+    return lookup_ms(store, view, newest.select(keys).to_dict(as_series=False), as_of)
 
 
 def _named(text: str) -> tuple[str, tuple[str, ...]]:

@@ -4,6 +4,8 @@ Feast's own ``get_online_features`` resolves names, builds a message per value a
 resolved when the object is made, values stay native, and ``as_of`` decides what may be seen.
 """
 
+import statistics
+import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -17,6 +19,8 @@ from esteira.contract import FeatureRows
 from esteira.errors import FeatureError, InvalidRequest, UnknownName
 from esteira.features.online_on_demand import OnDemand, on_demand, request_input, transform
 from esteira.features.online_store import FreshOnlineStore, OnlineView, online_view
+
+_TIMED = 200
 
 
 class OnlineFeatures:
@@ -131,6 +135,18 @@ def write_online(store: FeatureStore, view_name: str, frame: pl.DataFrame) -> in
             "feature view", view_name, known, "Declare it in feature_repo/ and apply it with the ingest flow."
         ) from error
     return fresh_store(store).write_frame(store.config, view, frame)
+
+
+def lookup_ms(store: FeatureStore, view_name: str, entity: Mapping[str, Sequence[Any]], as_of: datetime) -> float:
+    """The median time, in milliseconds, to read one entity (each key column with one value) from one view."""
+    online = fresh_store(store)
+    reads = [(online_view(store.config, store.get_feature_view(view_name)), entity)]
+    lasted = []
+    for _ in range(_TIMED):
+        started = time.perf_counter()
+        online.read_views(store.config, reads, as_of)
+        lasted.append((time.perf_counter() - started) * 1000)
+    return statistics.median(lasted)
 
 
 def is_empty(store: FeatureStore, view_name: str) -> bool:

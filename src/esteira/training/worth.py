@@ -4,7 +4,9 @@ Leaving one group out says what it adds to all the others. Two groups that know 
 and much together: before both are dropped, leave both out at once.
 """
 
+import time
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -37,6 +39,8 @@ class Worth(Frozen):
     """The primary metric without the group less with it, row by row, resampled by day; positive where it helps."""
     auc_gain: float | None
     """Binary only: the area under the curve with the group less without."""
+    fit_seconds: float
+    """Processor seconds that learning takes more with the group than without; noise may make it negative."""
 
     @property
     def sentence(self) -> str:
@@ -78,27 +82,30 @@ def measure_worth(
                 f"Group {group!r} names {len(set(features))} of {len(known)} features. Name at least one, and not all."
             )
     outcomes = judged[OUTCOME].to_numpy().astype(np.float64)
-    everything = _predictions(use_case, entrant, learned, judged, columns, where)
+    everything, whole = _predictions(use_case, entrant, learned, judged, columns, where)
     found = []
     for group, features in groups.items():
         kept = [column for column in columns if column.name not in set(features)]
-        without = _predictions(use_case, entrant, learned, judged, kept, where)
-        found.append(_compared(use_case, group, tuple(features), judged, outcomes, everything, without, where.seed))
+        without, less = _predictions(use_case, entrant, learned, judged, kept, where)
+        compared = _compared(use_case, judged, outcomes, everything, without, where.seed)
+        found.append(Worth(group=group, features=tuple(features), fit_seconds=whole - less, **compared))
     return tuple(sorted(found, key=lambda each: -each.added_loss.value))
 
 
 def _predictions(
     use_case: UseCase, entrant: Entrant, learned: pl.DataFrame, judged: pl.DataFrame, columns: Sequence[Column],
     where: Where,
-) -> Floats:  # fmt: skip
+) -> tuple[Floats, float]:  # fmt: skip
+    """Predictions for ``judged``, and the processor seconds of the fit."""
+    started = time.process_time()
     pipeline = fit_entrant(use_case, entrant, learned, columns, where)
-    return score(pipeline, feature_frame(judged, columns), kind=use_case.kind, bounds=use_case.bounds)
+    seconds = time.process_time() - started
+    return score(pipeline, feature_frame(judged, columns), kind=use_case.kind, bounds=use_case.bounds), seconds
 
 
 def _compared(
-    use_case: UseCase, group: str, features: tuple[str, ...], judged: pl.DataFrame, outcomes: Floats,
-    everything: Floats, without: Floats, seed: int,
-) -> Worth:  # fmt: skip
+    use_case: UseCase, judged: pl.DataFrame, outcomes: Floats, everything: Floats, without: Floats, seed: int
+) -> dict[str, Any]:
     kind = use_case.kind
     added = row_losses(kind, outcomes, without) - row_losses(kind, outcomes, everything)
     numbered, days = number_days(days_of(judged))
@@ -111,7 +118,5 @@ def _compared(
             for each in (everything, without)
         )
         auc = None if with_it is None or without_it is None else with_it.value - without_it.value
-    return Worth(
-        group=group, features=features, metric=PRIMARY[kind], auc_gain=auc,
-        added_loss=Estimate(value=float(added.mean()), low=low, high=high, rows=len(added)),
-    )  # fmt: skip
+    figure = Estimate(value=float(added.mean()), low=low, high=high, rows=len(added))
+    return {"metric": PRIMARY[kind], "auc_gain": auc, "added_loss": figure}
