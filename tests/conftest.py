@@ -32,6 +32,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def home(tmp_path: Path) -> Iterator[Path]:
     """An empty home for the belt's state, for this test only."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("ESTEIRA_CLOCK", raising=False)  # the shared belt of other tests tells its own time
         use_home(patch, tmp_path / "home")
         yield tmp_path / "home"
     forget_home()

@@ -14,6 +14,8 @@ def written() -> Iterator[io.StringIO]:
     names = ("", "esteira", "bentoml", "uvicorn.error")
     before = {name: (logging.getLogger(name).handlers, logging.getLogger(name).propagate) for name in names}
     level = logging.getLogger("esteira").level
+    logging.getLogger("uvicorn.error").disabled = False  # a server that another test started may have silenced it
+    logging.getLogger("uvicorn.error").setLevel(logging.NOTSET)
     stream = io.StringIO()
     write_json_logs(stream)
     yield stream

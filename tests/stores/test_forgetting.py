@@ -15,6 +15,7 @@ from esteira.settings import child_environment, settings
 from esteira.stores import (
     audit,
     byte_scan,
+    clock,
     features,
     forgetting,
     holds,
@@ -110,13 +111,15 @@ def test_an_aircraft_is_forgotten_everywhere_whatever_is_killed_and_does_not_com
     log.write([logged(other, "other-2")]).result(timeout=30)
     log.close()
     assert predictions.collect(NAME) == 2
-    assert set(predictions.read_predictions(NAME)["prediction_id"]) == {"other-0", "other-1", "other-2"}
+    kept = set(predictions.read_predictions(NAME)["prediction_id"])  # other tests may have asked the shared belt
+    assert {"other-0", "other-1", "other-2"} <= kept
+    assert not {"victim-0", "victim-1"} & kept
 
     after = {name: tables.scan(name).select(pl.len()).collect().item() for name in before}
     assert after["schedules"] == before["schedules"] - its.height
     assert after["origin_weather"] == before["origin_weather"]
-    (path,) = training_sets.paths()
-    assert gone not in training_sets.load(path)["tailnum"].to_list()
+    for path in training_sets.paths():
+        assert gone not in training_sets.load(path)["tailnum"].to_list()
     store = features.open_store()
     read = online_features.OnlineFeatures(store, DECLARED.feature_service).read(
         {name: [row] for name, row in its.select(keys).row(0, named=True).items()}
@@ -125,16 +128,17 @@ def test_an_aircraft_is_forgotten_everywhere_whatever_is_killed_and_does_not_com
     )
     assert read.event_times["plane_facts"] == read.event_times["flight_plan"] == [None]
     done = audit.entries(action="forgot")[-1]
-    assert done.details["models"] == [f"{NAME}:{belt.challenger}"]
+    assert f"{NAME}:{belt.challenger}" in done.details["models"]
     assert gone not in audit.entries()[-1].model_dump_json()
     audit.verify()
 
     # Nothing brings it back: neither the same source taken in anew, nor the same predictions made again.
     shutil.rmtree(copied / "tables" / "departures")
     tables._handles.clear()
-    steps.append_raw.fn(NAME, belt.as_of)
-    steps.append_features.fn(NAME, belt.as_of)
-    steps.write_online.fn(NAME, belt.as_of)
+    reached = clock.horizon(DECLARED)  # other tests may have moved the shared belt on
+    steps.append_raw.fn(NAME, reached)
+    steps.append_features.fn(NAME, reached)
+    steps.write_online.fn(NAME, reached)
     assert tables.scan("departures").select(pl.len()).collect().item() == after["departures"]
     assert byte_scan.places(copied, [gone]) == []
 
