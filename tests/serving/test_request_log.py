@@ -11,7 +11,7 @@ from esteira.serving.request_log import name_request, request_id, write_json_log
 
 @pytest.fixture
 def written() -> Iterator[io.StringIO]:
-    names = ("", "esteira", "bentoml", "uvicorn.error")
+    names = ("", "esteira", "bentoml", "uvicorn", "uvicorn.error")
     before = {name: (logging.getLogger(name).handlers, logging.getLogger(name).propagate) for name in names}
     level = logging.getLogger("esteira").level
     logging.getLogger("uvicorn.error").disabled = False  # a server that another test started may have silenced it

@@ -20,7 +20,7 @@ request_id: ContextVar[str] = ContextVar("request_id", default="")
 """The request that is being answered; empty outside of any."""
 
 _GIVEN = re.compile(rb"[A-Za-z0-9._-]{1,64}")
-_LOGGERS = ("esteira", "bentoml", "uvicorn.error")
+_LOGGERS = ("esteira", "bentoml", "uvicorn", "uvicorn.error")
 
 
 def name_request(given: bytes | None) -> str:
