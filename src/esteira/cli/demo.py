@@ -29,7 +29,11 @@ def run_demo(console: Console) -> None:
     settings.cache_clear()
     with ExitStack() as stack:
         with console.status("[cyan]Start a Prefect server …"):
-            stack.enter_context(servers.running("prefect-server", command, ready_url=f"{api}/health"))
+            # The demo moves the belt itself: a schedule that falls into these minutes would hold up its only worker.
+            server = servers.running(
+                "prefect-server", command, ready_url=f"{api}/health", PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED="false"
+            )
+            stack.enter_context(server)
             from esteira.cli.demo_acts import USE_CASE, Belt
             from esteira.cli.report import summarise, write_report
         belt = Belt(console, stack)
