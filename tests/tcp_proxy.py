@@ -53,8 +53,7 @@ class Proxy:
             asks.cancel()
             self.open -= 1
             for each in (writer, downstream):
-                with contextlib.suppress(OSError):
-                    each.close()
+                each.transport.abort()
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, answers: bool) -> None:
         while data := await reader.read(65536):

@@ -16,7 +16,8 @@ from esteira.stores.online_features import OnlineFeatures, write_online
 from tests.features.online_repo import FEAST_WARNINGS, NOON, at, build, cars, need_redis
 from tests.tcp_proxy import Mode, Proxy, proxied
 
-pytestmark = [*FEAST_WARNINGS]
+# The proxy drops connections in the middle of everything, and asyncio says so when it clears them away.
+pytestmark = [*FEAST_WARNINGS, pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")]
 ASKED = {"car": [1], "road": ["A1"], "length_km": [30.0]}
 
 
