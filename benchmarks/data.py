@@ -21,7 +21,7 @@ from rich.table import Table
 
 from esteira import use_cases
 from esteira.settings import settings
-from esteira.stores import tables
+from esteira.stores.data import tables
 from flows.steps import data as steps
 
 T = TypeVar("T")

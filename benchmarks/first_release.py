@@ -5,7 +5,9 @@ from datetime import datetime
 import polars as pl
 
 from esteira.contract import EVENT, UseCase, utc
-from esteira.stores import ledger, models, tables
+from esteira.stores.data import tables
+from esteira.stores.model_store import models
+from esteira.stores.releases import ledger
 from flows.steps import data, training
 
 NAME = "flight_delay"

@@ -30,7 +30,7 @@ from rich.table import Table
 from esteira.contract import MOMENT
 from esteira.features.online_store import reading_at
 from esteira.settings import prepare_environment, settings
-from esteira.stores.online_features import OnlineFeatures, write_online
+from esteira.stores.feature_store.online_features import OnlineFeatures, write_online
 
 VIEWS, FEATURES, ASKED = 5, 10, 100
 STORED = 10_000

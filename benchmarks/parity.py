@@ -23,8 +23,8 @@ from benchmarks.first_release import NAME, START, ingest, questions, release_fir
 from esteira import use_cases
 from esteira.contract import CREATED, EVENT, UseCase
 from esteira.settings import prepare_environment, settings
-from esteira.stores import predictions
-from esteira.stores.live import Live
+from esteira.stores.answers import predictions
+from esteira.stores.releases.live import Live
 from flows.steps.parity import Skew, audit_skew
 
 STOPS, EACH, EVERY = 10, 1_000, timedelta(hours=14)

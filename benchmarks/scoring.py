@@ -30,7 +30,9 @@ from esteira.contract import EVENT
 from esteira.serving.post_processing import PostProcessing
 from esteira.serving.predictor import Predictor
 from esteira.settings import prepare_environment, settings
-from esteira.stores import cached, features, models
+from esteira.stores.answers import cached
+from esteira.stores.feature_store import features
+from esteira.stores.model_store import models
 from esteira.training.labels import with_predicted_at
 from flows.steps.serving import PIECE, cached_rows
 

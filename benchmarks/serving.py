@@ -33,7 +33,7 @@ from benchmarks.load import Seen, closed_loop, open_loop, request
 from esteira import use_cases
 from esteira.cli.traffic import question
 from esteira.settings import child_environment, prepare_environment, settings
-from esteira.stores.bentos import wait_ready
+from esteira.stores.releases.bentos import wait_ready
 from flows.steps.serving import precompute_predictions
 
 SERVICES = {

@@ -28,7 +28,10 @@ class Straightforward:
     @bentoml.on_startup  # type: ignore[untyped-decorator]
     def start(self) -> None:
         from esteira import use_cases
-        from esteira.stores import clock, features, ledger, models
+        from esteira.stores import clock
+        from esteira.stores.feature_store import features
+        from esteira.stores.model_store import models
+        from esteira.stores.releases import ledger
 
         release = ledger.live("flight_delay")
         model = models.load("flight_delay", release.model_version, card_sha256=release.card_sha256)

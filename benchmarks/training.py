@@ -58,7 +58,7 @@ def _measure(as_of: Any, rounds: int) -> dict[str, Any]:
     from prefect.testing.utilities import prefect_test_harness
 
     from esteira import use_cases
-    from esteira.stores import training_sets
+    from esteira.stores.model_store import training_sets
     from flows.ingest import ingest
     from flows.train import train
 
@@ -79,7 +79,7 @@ def _measure(as_of: Any, rounds: int) -> dict[str, Any]:
 
 def _measure_fit(use_case: UseCase, rows: pl.DataFrame, rounds: int) -> dict[str, Any]:
     from esteira.calibration import uncalibrated
-    from esteira.stores import features
+    from esteira.stores.feature_store import features
     from esteira.training.labels import OUTCOME
     from esteira.training.learn import Where, feature_frame, fit_entrant
     from esteira.training.recipe import declared

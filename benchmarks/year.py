@@ -102,7 +102,8 @@ def _code() -> str:
 def _make(rows: Path, columns: Path) -> None:
     """Ingest all of the year and join it; this process's home is the year's own."""
     from esteira import use_cases
-    from esteira.stores import features, tables
+    from esteira.stores.data import tables
+    from esteira.stores.feature_store import features
     from esteira.training.labels import label_entities
     from flows.steps import data
 

@@ -87,6 +87,7 @@ def use_home(patch: pytest.MonkeyPatch, home: Path) -> None:
 def forget_home() -> None:
     """Forget what was read of the home that was."""
     settings.cache_clear()
-    features = sys.modules.get("esteira.stores.features")  # Feast takes seconds to import: only if a test has done it
+    # Feast takes seconds to import: only if a test has done it
+    features = sys.modules.get("esteira.stores.feature_store.features")
     if features is not None:
         features.open_store.cache_clear()

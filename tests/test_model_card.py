@@ -1,7 +1,7 @@
 import pytest
 
 from esteira.model_card import REQUIRED_FIELDS, REQUIRED_FILES, Estimate, missing_records
-from tests.stores.test_tracking import card_of
+from tests.stores.model_store.test_tracking import card_of
 
 
 def test_a_whole_card_with_all_files_lacks_nothing() -> None:

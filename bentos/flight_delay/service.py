@@ -17,9 +17,9 @@ from esteira.serving.reports import OutcomeReports, Taken
 from esteira.serving.request_log import write_json_logs
 from esteira.serving.slow_headers import bound_heads
 from esteira.settings import settings
+from esteira.stores.answers.outcome_log import OutcomeLog
 from esteira.stores.keys import FollowedKeys
-from esteira.stores.live import Live
-from esteira.stores.outcome_log import OutcomeLog
+from esteira.stores.releases.live import Live
 
 
 def probe(moment: datetime) -> Mapping[str, Sequence[Any]]:

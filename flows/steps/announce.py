@@ -1,7 +1,7 @@
 """Tell everybody that a release is live: MLflow's alias follows, and an event rings."""
 
-from esteira.stores import tracking
-from esteira.stores.ledger import Release
+from esteira.stores.model_store import tracking
+from esteira.stores.releases.ledger import Release
 from flows.events import RELEASED, ring
 
 

@@ -10,8 +10,10 @@ from esteira.contract import CREATED, EVENT, FeatureTable
 from esteira.data.reach import require_within
 from esteira.errors import MissingData
 from esteira.features.tables import compute_rows, earliest_needed
-from esteira.stores import clock, features, intake, online_features, tables
-from esteira.stores.statistics import SliceReport
+from esteira.stores import clock
+from esteira.stores.data import intake, tables
+from esteira.stores.data.statistics import SliceReport
+from esteira.stores.feature_store import features, online_features
 from flows.steps.step import step
 
 MOST_BEHIND = timedelta(hours=3)

@@ -10,8 +10,12 @@ from esteira.errors import EsteiraError, InputError, MissingData, ReleaseError
 from esteira.model_card import CONSTANT, Frozen, ModelCard
 from esteira.serving.post_processing import PostProcessing
 from esteira.serving.predictor import Predictor
-from esteira.stores import alerts, features, ledger, models, tables, verdicts
-from esteira.stores.verdicts import GATE
+from esteira.stores.data import tables
+from esteira.stores.feature_store import features
+from esteira.stores.model_store import models, verdicts
+from esteira.stores.model_store.verdicts import GATE
+from esteira.stores.monitoring import alerts
+from esteira.stores.releases import ledger
 from esteira.training.gate import judge
 from esteira.training.labels import OUTCOME, label_entities
 from esteira.training.verdict import Check, Verdict, with_check

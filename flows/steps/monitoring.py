@@ -13,19 +13,14 @@ from esteira.monitoring.outcomes import join_outcomes
 from esteira.monitoring.policy import Situation, Verdict, WindowFacts, decide
 from esteira.monitoring.profile import build_profile, read_profile
 from esteira.monitoring.quality import judge_quality
-from esteira.stores import (
-    ledger,
-    models,
-    outcomes,
-    predictions,
-    profiles,
-    retrain_requests,
-    sensitivity,
-    tables,
-    verdicts,
-)
-from esteira.stores.retrain_requests import RetrainRequest
-from esteira.stores.verdicts import GATE
+from esteira.stores.answers import outcomes, predictions
+from esteira.stores.data import tables
+from esteira.stores.model_store import models, verdicts
+from esteira.stores.model_store.verdicts import GATE
+from esteira.stores.monitoring import profiles, retrain_requests
+from esteira.stores.monitoring.retrain_requests import RetrainRequest
+from esteira.stores.releases import ledger
+from esteira.stores.stewardship import sensitivity
 from flows.events import RETRAIN_REQUESTED, ring
 from flows.steps.announce import announce
 from flows.steps.parity import Skew

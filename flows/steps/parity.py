@@ -12,8 +12,10 @@ from esteira.contract import CREATED, EVENT, FeatureRows, UseCase
 from esteira.errors import MissingData
 from esteira.features.parity import compare, parity_frame
 from esteira.model_card import Column, Frozen
-from esteira.stores import features, ledger, predictions
-from esteira.stores.online_features import OnlineFeatures
+from esteira.stores.answers import predictions
+from esteira.stores.feature_store import features
+from esteira.stores.feature_store.online_features import OnlineFeatures
+from esteira.stores.releases import ledger
 from flows.steps.step import step
 
 MOST_ROWS = 10_000

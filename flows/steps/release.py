@@ -5,8 +5,9 @@ from datetime import datetime
 from esteira import use_cases
 from esteira.errors import ReleaseError
 from esteira.model_card import missing_records
-from esteira.stores import bentos, ledger, models, verdicts
-from esteira.stores.verdicts import GATE
+from esteira.stores.model_store import models, verdicts
+from esteira.stores.model_store.verdicts import GATE
+from esteira.stores.releases import bentos, ledger
 from flows.steps.announce import announce
 from flows.steps.judging import Judgement
 from flows.steps.step import step

@@ -5,7 +5,9 @@ from esteira.contract import Candidate, UseCase
 from esteira.errors import UnknownName
 from esteira.model_card import Frozen, ModelCard
 from esteira.settings import settings
-from esteira.stores import code, models, tables, tracking, training_sets
+from esteira.stores import code
+from esteira.stores.data import tables
+from esteira.stores.model_store import models, tracking, training_sets
 from esteira.training.fit import refit
 from esteira.training.learn import Where
 from esteira.training.recipe import Entrant

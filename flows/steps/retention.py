@@ -4,7 +4,7 @@ from datetime import datetime
 
 from esteira import use_cases
 from esteira.stewardship.retention import Decision
-from esteira.stores import retaining
+from esteira.stores.stewardship import retaining
 from flows.steps.step import step
 
 

@@ -11,7 +11,11 @@ from esteira.contract import EVENT, PREDICTED_AT, UseCase
 from esteira.model_card import Frozen
 from esteira.serving.post_processing import PostProcessing
 from esteira.serving.predictor import Predictor
-from esteira.stores import cached, features, ledger, models, tables
+from esteira.stores.answers import cached
+from esteira.stores.data import tables
+from esteira.stores.feature_store import features
+from esteira.stores.model_store import models
+from esteira.stores.releases import ledger
 from esteira.training.labels import upcoming
 from flows.steps.step import step
 

@@ -16,19 +16,15 @@ from esteira.monitoring.drift import PREDICTION, calibrate
 from esteira.monitoring.profile import build_profile, merge, read_profile
 from esteira.settings import settings
 from esteira.stewardship.groups import judge_groups, require_no_failed, told
-from esteira.stores import (
-    code,
-    features,
-    ledger,
-    models,
-    predictions,
-    retrain_requests,
-    sensitivity,
-    tables,
-    tracking,
-    training_sets,
-)
-from esteira.stores.data_cards import require_complete_card
+from esteira.stores import code
+from esteira.stores.answers import predictions
+from esteira.stores.data import tables
+from esteira.stores.data.data_cards import require_complete_card
+from esteira.stores.feature_store import features
+from esteira.stores.model_store import models, tracking, training_sets
+from esteira.stores.monitoring import retrain_requests
+from esteira.stores.releases import ledger
+from esteira.stores.stewardship import sensitivity
 from esteira.training import golden
 from esteira.training.allowance import Allowance
 from esteira.training.card import build_card

@@ -13,7 +13,10 @@ from esteira import use_cases
 from esteira.contract import EVENT, utc
 from esteira.encoding import ColumnEncoder
 from esteira.model_card import ModelCard
-from esteira.stores import features, ledger, models, tables
+from esteira.stores.data import tables
+from esteira.stores.feature_store import features
+from esteira.stores.model_store import models
+from esteira.stores.releases import ledger
 from flows.steps import data
 
 USE_CASE = use_cases.get("flight_delay")

@@ -24,8 +24,11 @@ from esteira.contract import utc
 from esteira.model_card import ModelCard
 from esteira.serving.predictor import Predictor
 from esteira.settings import prepare_environment, settings
-from esteira.stores import bentos, features, ledger, models, predictions
-from esteira.stores.online_features import OnlineFeatures
+from esteira.stores.answers import predictions
+from esteira.stores.feature_store import features
+from esteira.stores.feature_store.online_features import OnlineFeatures
+from esteira.stores.model_store import models
+from esteira.stores.releases import bentos, ledger
 from flows.steps.serving import precompute_predictions
 from tests.bentos import belt
 
@@ -319,7 +322,7 @@ def test_a_bento_runs_its_own_code_and_brings_neither_prefect_nor_training(serve
     program = (
         "import sys, bentoml\n"
         "bentoml.load(sys.argv[1])\n"
-        "import esteira.stores.loading, bentos, esteira\n"
+        "import esteira.stores.releases.loading, bentos, esteira\n"
         "print(bentos.__file__, esteira.__file__)\n"
         "print([name for name in sys.modules if name in ('prefect', 'mlflow', 'whylogs', 'esteira.training')])"
     )

@@ -14,7 +14,9 @@ import httpx
 import pytest
 
 from esteira.settings import settings
-from esteira.stores import bentos, keys, predictions
+from esteira.stores import keys
+from esteira.stores.answers import predictions
+from esteira.stores.releases import bentos
 from tests.bentos import belt
 from tests.bentos.test_flight_delay import Served, _workers, home, served  # noqa: F401 - fixtures, made anew for this file
 

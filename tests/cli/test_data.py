@@ -10,10 +10,10 @@ from typer.testing import CliRunner, Result
 from esteira.cli import app
 from esteira.contract import CREATED
 from esteira.errors import EsteiraError, InputError, UnknownName
-from esteira.stores import intake, quarantine, schemas, tables
+from esteira.stores.data import intake, quarantine, schemas, tables
 from tests.conftest import Belt
 from tests.data.orders import ORDERS, FrameSource
-from tests.stores.test_intake import DAYS, HISTORY
+from tests.stores.data.test_intake import DAYS, HISTORY
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("belt")]
 

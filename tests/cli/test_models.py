@@ -9,8 +9,9 @@ from typer.testing import CliRunner
 
 from esteira.cli.models import app
 from esteira.errors import InputError, ReleaseError, UnknownName
-from esteira.stores import ledger, models
-from esteira.stores.models import Model
+from esteira.stores.model_store import models
+from esteira.stores.model_store.models import Model
+from esteira.stores.releases import ledger
 from flows.steps.judging import Judgement
 from flows.steps.release import release_challenger
 from tests.conftest import Belt

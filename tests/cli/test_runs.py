@@ -8,8 +8,8 @@ from typer.testing import CliRunner
 from esteira.cli.runs import app
 from esteira.errors import UnknownName
 from esteira.model_card import Estimate
-from esteira.stores import tracking
-from tests.stores.test_tracking import database, empty_database, pytestmark, record
+from esteira.stores.model_store import tracking
+from tests.stores.model_store.test_tracking import database, empty_database, pytestmark, record
 
 __all__ = ["database", "empty_database", "pytestmark"]
 

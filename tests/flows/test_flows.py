@@ -13,9 +13,14 @@ from esteira.errors import InputError, MissingData, MomentOutsideData, NoRelease
 from esteira.model_card import missing_records
 from esteira.monitoring.policy import Verdict
 from esteira.settings import settings
-from esteira.stores import cached, clock, ledger, models, retrain_requests, runs, tables, verdicts
-from esteira.stores.live import Live
-from esteira.stores.retrain_requests import RetrainRequest
+from esteira.stores import clock
+from esteira.stores.answers import cached
+from esteira.stores.data import tables
+from esteira.stores.model_store import models, runs, verdicts
+from esteira.stores.monitoring import retrain_requests
+from esteira.stores.monitoring.retrain_requests import RetrainRequest
+from esteira.stores.releases import ledger
+from esteira.stores.releases.live import Live
 from flows import plain
 from flows.ingest import ingest
 from flows.monitor import monitor

@@ -16,7 +16,7 @@ import hashlib, sys
 import polars as pl
 from esteira.contract import utc
 from esteira.errors import EsteiraError
-from esteira.stores import tables
+from esteira.stores.data import tables
 from flows.steps import data as steps
 
 def ingest(moment):

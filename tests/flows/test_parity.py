@@ -18,9 +18,13 @@ from esteira import use_cases
 from esteira.cli import app
 from esteira.contract import CREATED, EVENT
 from esteira.errors import FeatureError, ReleaseError
-from esteira.stores import clock, features, ledger, predictions, tables
-from esteira.stores.live import Live
-from esteira.stores.online_features import fresh_store
+from esteira.stores import clock
+from esteira.stores.answers import predictions
+from esteira.stores.data import tables
+from esteira.stores.feature_store import features
+from esteira.stores.feature_store.online_features import fresh_store
+from esteira.stores.releases import ledger
+from esteira.stores.releases.live import Live
 from flows.steps.judging import judge_challenger
 from flows.steps.parity import audit_skew
 from flows.steps.release import release_challenger

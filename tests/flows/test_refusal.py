@@ -12,8 +12,12 @@ from esteira import use_cases
 from esteira.cli import app
 from esteira.errors import ReleaseError, UnknownName
 from esteira.settings import settings
-from esteira.stores import alerts, features, ledger, models, tables, verdicts
-from esteira.stores.verdicts import GATE
+from esteira.stores.data import tables
+from esteira.stores.feature_store import features
+from esteira.stores.model_store import models, verdicts
+from esteira.stores.model_store.verdicts import GATE
+from esteira.stores.monitoring import alerts
+from esteira.stores.releases import ledger
 from esteira.training.gate import judge
 from esteira.training.labels import OUTCOME, label_entities
 from esteira.training.learn import Where, days_of, feature_frame, fit_entrant, score

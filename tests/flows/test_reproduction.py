@@ -13,8 +13,9 @@ from typer.testing import CliRunner
 from esteira.cli import app
 from esteira.errors import ModelError
 from esteira.settings import REPOSITORY
-from esteira.stores import code, models
-from esteira.stores.models import Model
+from esteira.stores import code
+from esteira.stores.model_store import models
+from esteira.stores.model_store.models import Model
 from flows.steps.reproduction import rebuild
 from tests.conftest import Belt
 

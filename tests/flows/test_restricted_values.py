@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from esteira.stores import byte_scan, tables
+from esteira.stores.data import tables
+from esteira.stores.stewardship import byte_scan
 from tests.conftest import Belt
 
 pytestmark = pytest.mark.slow

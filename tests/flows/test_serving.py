@@ -10,8 +10,12 @@ import pytest
 from esteira.contract import CREATED, EVENT, UseCase
 from esteira.serving.post_processing import PostProcessing
 from esteira.serving.predictor import Predictor
-from esteira.stores import cached, clock, ledger, models, tables
-from esteira.stores.live import Live
+from esteira.stores import clock
+from esteira.stores.answers import cached
+from esteira.stores.data import tables
+from esteira.stores.model_store import models
+from esteira.stores.releases import ledger
+from esteira.stores.releases.live import Live
 from esteira.training.labels import with_predicted_at
 from flows.steps import serving
 from tests.conftest import Belt

@@ -12,7 +12,7 @@ from esteira.errors import FeatureError, StoreUnreachable
 from esteira.features import online_redis
 from esteira.serving import outage
 from esteira.serving.outage import Shielded
-from esteira.stores.online_features import OnlineFeatures, write_online
+from esteira.stores.feature_store.online_features import OnlineFeatures, write_online
 from tests.features.online_repo import FEAST_WARNINGS, NOON, at, build, cars, need_redis
 from tests.tcp_proxy import Mode, Proxy, proxied
 

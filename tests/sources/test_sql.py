@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from esteira.contract import CREATED, EVENT, MOMENT, RawTable, utc
 from esteira.errors import DataError, InputError, MissingData, UnknownName, WrongColumns
 from esteira.sources.sql import Query, SqlSource
-from esteira.stores import intake, schemas, tables
+from esteira.stores.data import intake, schemas, tables
 from tests.stores import postgres
 
 ORDERS = RawTable(

@@ -15,7 +15,7 @@ from esteira.stewardship.data_card import (
     to_html,
     to_markdown,
 )
-from esteira.stores import data_cards
+from esteira.stores.data import data_cards
 
 WHOLE = HumanFacts(**dict.fromkeys(HumanFacts.model_fields, "said"))
 CARD = DataCard(

@@ -13,9 +13,10 @@ from esteira.contract import utc
 from esteira.errors import AlteredLog
 from esteira.settings import child_environment, settings
 from esteira.stewardship.audit_chain import Deed, Head
-from esteira.stores import audit, database, ledger
+from esteira.stores import audit, database
+from esteira.stores.releases import ledger
 from tests.stores import postgres
-from tests.stores.test_ledger import proposal
+from tests.stores.releases.test_ledger import proposal
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.services)])

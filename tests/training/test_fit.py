@@ -76,7 +76,7 @@ NAMES = """
 import sys
 from tests.training.conftest import build_parcels, use_case_of_parcels
 from tests.training.test_fit import AS_OF, fitted
-from esteira.stores.models import name_version
+from esteira.stores.model_store.models import name_version
 for candidate in use_case_of_parcels().candidates:
     from dataclasses import replace
     found = fitted(replace(use_case_of_parcels(), candidates=(candidate,)), build_parcels(), threads=int(sys.argv[1]))

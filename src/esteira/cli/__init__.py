@@ -124,7 +124,7 @@ def serve(
 ) -> None:
     """Serve the live release over HTTP, from its bento, and follow the ledger until interrupted."""
     from esteira.cli.service import service_running
-    from esteira.stores import ledger
+    from esteira.stores.releases import ledger
 
     release = ledger.live(use_cases.get(use_case).name)
     with service_running(release, port or settings().service_port) as url:
@@ -157,7 +157,9 @@ def rollback(
     actor: Annotated[str, typer.Option(help="Who decided it.")] = "operator",
 ) -> None:
     """Restore an earlier release whole; running services follow at once."""
-    from esteira.stores import clock, ledger, tracking
+    from esteira.stores import clock
+    from esteira.stores.model_store import tracking
+    from esteira.stores.releases import ledger
 
     declared = use_cases.get(use_case)
     live = ledger.live(declared.name)
@@ -177,7 +179,7 @@ def rollback(
 @releases_app.command("list")
 def list_releases(use_case: Annotated[str | None, typer.Argument(help="Only this use case.")] = None) -> None:
     """All releases, newest first."""
-    from esteira.stores import ledger
+    from esteira.stores.releases import ledger
 
     listed = ledger.releases(use_case and use_cases.get(use_case).name)
     live: set[str] = set()
@@ -197,7 +199,7 @@ def list_releases(use_case: Annotated[str | None, typer.Argument(help="Only this
 @releases_app.command("show")
 def show_release(use_case: UseCaseName, release: int) -> None:
     """One release with its evidence."""
-    from esteira.stores import ledger
+    from esteira.stores.releases import ledger
 
     console.print_json(ledger.release(use_cases.get(use_case).name, release).model_dump_json())
 
@@ -205,7 +207,7 @@ def show_release(use_case: UseCaseName, release: int) -> None:
 @releases_app.command("at")
 def release_at(use_case: UseCaseName, moment: str) -> None:
     """The release that was live at a moment of the belt's time."""
-    from esteira.stores import ledger
+    from esteira.stores.releases import ledger
 
     console.print_json(ledger.live_at(use_cases.get(use_case).name, utc(moment)).model_dump_json())
 

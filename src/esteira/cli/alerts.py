@@ -18,7 +18,7 @@ def list_alerts(
     everything: Annotated[bool, typer.Option("--all", help="Acknowledged ones too.")] = False,
 ) -> None:
     """Open alerts, newest first; each with the command that shows its evidence."""
-    from esteira.stores import alerts
+    from esteira.stores.monitoring import alerts
 
     listed = alerts.alerts(use_case=use_case and use_cases.get(use_case).name, only_open=not everything)
     for each in listed:
@@ -48,7 +48,7 @@ def acknowledge(
     by: Annotated[str, typer.Option(help="Who has seen to it.")] = "operator",
 ) -> None:
     """Note that somebody has seen to an alert."""
-    from esteira.stores import alerts
+    from esteira.stores.monitoring import alerts
 
     closed = alerts.acknowledge(alert, by=by, note=note)
     console.print(f"Alert {closed.id} is acknowledged by {closed.acknowledged_by}.", markup=False)

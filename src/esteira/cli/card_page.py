@@ -9,7 +9,7 @@ from jinja2 import Environment, PackageLoader, select_autoescape
 from esteira.contract import PRIMARY
 from esteira.model_card import CALIBRATION, CONSTANT, IMPORTANCES, Estimate, ModelCard
 from esteira.monitoring.distribution import Profile
-from esteira.stores.ledger import Release
+from esteira.stores.releases.ledger import Release
 from esteira.training.verdict import Verdict
 
 Rows = tuple[tuple[str, ...], ...]

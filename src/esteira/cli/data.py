@@ -26,7 +26,8 @@ TableName = Annotated[str, typer.Argument(help="A table, such as departures. See
 @app.command("list")
 def list_tables() -> None:
     """Every table with its newest version, rows and reach; and the training sets."""
-    from esteira.stores import tables, training_sets
+    from esteira.stores.data import tables
+    from esteira.stores.model_store import training_sets
 
     shown = Table(Column("table", no_wrap=True), "version", "rows", "slices until")
     for name in tables.names():
@@ -52,7 +53,7 @@ def show(
     json: Annotated[bool, typer.Option("--json", help="Print profile and report as JSON.")] = False,
 ) -> None:
     """One version of a table: its slices, how its values are spread, and what the checks found when it came in."""
-    from esteira.stores import statistics, tables, versions
+    from esteira.stores.data import statistics, tables, versions
 
     asked = tables.version(table) if version is None else version
     profile = versions.profile_at(table, asked)
@@ -83,7 +84,7 @@ def show(
 @app.command()
 def diff(table: TableName, before: int, after: int) -> None:
     """How two versions of a table differ: columns, rows, and how values are spread."""
-    from esteira.stores import versions
+    from esteira.stores.data import versions
 
     found = versions.compare(table, before, after)
     old, new = found.rows
@@ -101,7 +102,7 @@ def quarantine(
     table: TableName, newest: Annotated[int, typer.Option(help="How many rows to list.", min=1)] = 20
 ) -> None:
     """What of a table was kept apart, why, from where, and what was released since."""
-    from esteira.stores import quarantine as store
+    from esteira.stores.data import quarantine as store
 
     held = store.read(table)
     released = held["released_at"].is_not_null().sum()
@@ -126,7 +127,7 @@ def release_quarantine(
 ) -> None:
     """Let rows back in with the next ingest, as knowledge of the moment of release."""
     from esteira.stores import clock
-    from esteira.stores import quarantine as store
+    from esteira.stores.data import quarantine as store
 
     declared = use_cases.get(use_case)
     if table not in (known := [each.name for each in declared.source.tables]):
@@ -145,7 +146,8 @@ def propose_schema(
     as_of: Annotated[str | None, typer.Option(help="From all that arrived by then; by default, was ingested.")] = None,
 ) -> None:
     """Propose the schema of the use case's source from its data; an accepted one is widened where data breaks it."""
-    from esteira.stores import clock, schemas
+    from esteira.stores import clock
+    from esteira.stores.data import schemas
 
     declared = use_cases.get(use_case)
     schemas.propose(declared.source, clock.horizon(declared) if as_of is None else utc(as_of))
@@ -156,7 +158,7 @@ def propose_schema(
 def show_schema_difference(use_case: UseCaseName) -> None:
     """What accepting the proposed schema would change."""
     from esteira.data.schema import SourceSchema, describe_difference
-    from esteira.stores import schemas
+    from esteira.stores.data import schemas
 
     source = use_cases.get(use_case).source
     accepted = schemas.accepted(source) or SourceSchema(source=source.name, tables={})
@@ -170,7 +172,7 @@ def accept_schema(
     use_case: UseCaseName, reason: Annotated[str, typer.Option(help="Why; kept in the audit log.")]
 ) -> None:
     """Make the proposed schema the one data is checked against; commit the file it names."""
-    from esteira.stores import schemas
+    from esteira.stores.data import schemas
 
     source = use_cases.get(use_case).source
     schemas.accept(source, actor=settings().actor, reason=reason)

@@ -24,7 +24,8 @@ from esteira.contract import utc
 from esteira.errors import EsteiraError
 from esteira.monitoring.policy import Verdict
 from esteira.settings import child_environment, settings
-from esteira.stores import ledger, tables
+from esteira.stores.data import tables
+from esteira.stores.releases import ledger
 from flows.ingest import ingest
 from flows.monitor import Monitored, monitor
 from flows.precompute import precompute

@@ -23,7 +23,7 @@ console = Console()
 @app.command("list")
 def list_features() -> None:
     """Every declared feature, and a warning for each that repeats another."""
-    from esteira.stores import features
+    from esteira.stores.feature_store import features
 
     declared = features.catalogue()
     console.print(_table(declared))
@@ -36,7 +36,7 @@ def search_features(
     text: Annotated[str, typer.Argument(help="Words that name, description, owner or sources mention.")],
 ) -> None:
     """The features that mention every word."""
-    from esteira.stores import features
+    from esteira.stores.feature_store import features
 
     console.print(_table(search(features.catalogue(), text)))
 
@@ -44,7 +44,7 @@ def search_features(
 @app.command("show")
 def show_feature(name: str) -> None:
     """All that is known about one feature: definition, owner, freshness, and who uses it."""
-    from esteira.stores import features
+    from esteira.stores.feature_store import features
 
     cards = _cards()
     for feature in named(features.catalogue(), name):
@@ -73,7 +73,8 @@ def show_availability(
     as_of: Annotated[str, typer.Option(help="Judge from what was known at this moment, e.g. 2013-04-01.")],
 ) -> None:
     """For each feature of a use case: there when asked or not, its usual delay, how often it is missing."""
-    from esteira.stores import features, tables
+    from esteira.stores.data import tables
+    from esteira.stores.feature_store import features
 
     declared, moment = use_cases.get(use_case), utc(as_of)
     entities = declared.build_entities(tables.read_known(declared.entity_reads, moment))
@@ -102,7 +103,7 @@ def show_availability(
 
 
 def _table(found: Sequence[Feature]) -> Table:
-    from esteira.stores import features
+    from esteira.stores.feature_store import features
 
     cards = _cards()
     newest = {view: features.newest_times(view)[1] for view in {each.view for each in found if each.is_stored}}
@@ -118,7 +119,7 @@ def _table(found: Sequence[Feature]) -> Table:
 
 
 def _cards() -> list[ModelCard]:
-    from esteira.stores import models
+    from esteira.stores.model_store import models
 
     return [card for use_case in use_cases.names() for card in models.cards(use_case)]
 

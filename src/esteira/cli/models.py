@@ -102,7 +102,7 @@ def export_model(
     out: Annotated[Path, typer.Option("-o", "--out", help="The folder in which one is made for the copy.")],
 ) -> None:
     """Write a portable copy that answers as the model does, for places where Esteira is not."""
-    from esteira.stores import models, portable
+    from esteira.stores.model_store import models, portable
 
     card = card_of(model)
     written = portable.export(models.load(card.use_case, card.version), portable.known_form(form), out)
@@ -111,7 +111,8 @@ def export_model(
 
 def card_of(model: str) -> ModelCard:
     """The verified card of the model a person named. Raises UnknownName when there is none, or more than one."""
-    from esteira.stores import ledger, models
+    from esteira.stores.model_store import models
+    from esteira.stores.releases import ledger
 
     use_case, _, version = model.rpartition(":")
     if use_case:
@@ -128,8 +129,9 @@ def card_of(model: str) -> ModelCard:
 
 def state_of(card: ModelCard) -> str:
     """Whether a model is live, was, was refused, or waits to be judged."""
-    from esteira.stores import ledger, verdicts
-    from esteira.stores.verdicts import GATE
+    from esteira.stores.model_store import verdicts
+    from esteira.stores.model_store.verdicts import GATE
+    from esteira.stores.releases import ledger
 
     releases = [each for each in ledger.releases(card.use_case) if each.model_version == card.version]
     if releases and ledger.live(card.use_case).model_version == card.version:
@@ -145,7 +147,8 @@ def state_of(card: ModelCard) -> str:
 def _subject(card: ModelCard) -> "Subject":
     from esteira.cli.card_page import Subject
     from esteira.monitoring.profile import read_profile
-    from esteira.stores import ledger, models, verdicts
+    from esteira.stores.model_store import models, verdicts
+    from esteira.stores.releases import ledger
     from esteira.training.verdict import Verdict
 
     attached = models.load(card.use_case, card.version).attachments
@@ -160,6 +163,6 @@ def _subject(card: ModelCard) -> "Subject":
 
 
 def _cards(use_case: str) -> list[ModelCard]:
-    from esteira.stores import models
+    from esteira.stores.model_store import models
 
     return models.cards(use_case)

@@ -23,8 +23,9 @@ def import_outcomes(
     from esteira import use_cases
     from esteira.settings import settings
     from esteira.stewardship.audit_chain import Deed
-    from esteira.stores import audit, clock, outcomes
-    from esteira.stores.outcome_import import read_reports
+    from esteira.stores import audit, clock
+    from esteira.stores.answers import outcomes
+    from esteira.stores.answers.outcome_import import read_reports
 
     declared = use_cases.get(use_case)
     named = source or ("database" if "://" in place else Path(place).name[:64])
@@ -44,7 +45,7 @@ def import_outcomes(
 def status(use_case: UseCaseName) -> None:
     """Count the reports by what became of them, as far as services were told until now."""
     from esteira import use_cases
-    from esteira.stores import outcomes
+    from esteira.stores.answers import outcomes
 
     declared = use_cases.get(use_case)
     outcomes.collect(declared.name)
@@ -52,7 +53,7 @@ def status(use_case: UseCaseName) -> None:
 
 
 def _tell(use_case: str) -> None:
-    from esteira.stores import outcomes
+    from esteira.stores.answers import outcomes
 
     counts = outcomes.read_settled(use_case)["status"].value_counts(sort=True)
     for name, count in counts.iter_rows():

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from esteira.model_card import ModelCard
-from esteira.stores.ledger import Release
+from esteira.stores.releases.ledger import Release
 from flows.monitor import Monitored
 
 mpl.use("svg")

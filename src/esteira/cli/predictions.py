@@ -25,7 +25,7 @@ def query(
     import polars as pl
 
     from esteira import use_cases
-    from esteira.stores import predictions, queries
+    from esteira.stores.answers import predictions, queries
 
     known = use_cases.names()
     if use_case is None and len(known) > 1:

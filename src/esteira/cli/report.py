@@ -18,7 +18,10 @@ from esteira.model_card import Estimate, Frozen, ModelCard
 from esteira.monitoring.outcomes import join_outcomes
 from esteira.monitoring.quality import judge_quality
 from esteira.settings import settings
-from esteira.stores import ledger, models, predictions, tables
+from esteira.stores.answers import predictions
+from esteira.stores.data import tables
+from esteira.stores.model_store import models
+from esteira.stores.releases import ledger
 
 FEWEST = 100
 """Known outcomes below which no live quality is told."""

@@ -19,7 +19,7 @@ _KEPT = ("tables", "bentoml", "training_sets")
 _IN_CHILD = """
 import sys
 from esteira.cli import main
-from esteira.stores import features
+from esteira.stores.feature_store import features
 features.apply()
 sys.argv = ["esteira", "reproduce", sys.argv[1], "--this-code"]
 main()
@@ -34,7 +34,8 @@ def reproduce(
 ) -> None:
     """Rebuild a model with the code, data and seed its card names; fails unless every byte is the same."""
     from esteira.cli.models import card_of
-    from esteira.stores import code, features
+    from esteira.stores import code
+    from esteira.stores.feature_store import features
 
     card = card_of(model)
     same_code = code.digest() == card.code_sha256

@@ -26,7 +26,7 @@ def list_runs(
     limit: Annotated[int, typer.Option(help="How many.")] = 20,
 ) -> None:
     """The newest runs, or the best by a metric."""
-    from esteira.stores import runs
+    from esteira.stores.model_store import runs
 
     names = [use_cases.get(use_case).name] if use_case else list(use_cases.names())
     found = runs.listed(names, by=by, limit=limit)
@@ -75,6 +75,6 @@ def compare_runs(first: RunName, second: RunName, details: Details = False) -> N
 
 
 def _find(name: str) -> Run:
-    from esteira.stores import runs
+    from esteira.stores.model_store import runs
 
     return runs.find(use_cases.names(), name)

@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from esteira.cli import servers
 from esteira.errors import EsteiraError
 from esteira.settings import settings
-from esteira.stores import bentos
-from esteira.stores.ledger import Release
+from esteira.stores.releases import bentos
+from esteira.stores.releases.ledger import Release
 
 
 @contextmanager

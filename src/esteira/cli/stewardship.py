@@ -34,7 +34,7 @@ def show_rows(
     """Rows of a table; restricted values are masked, or shown when their columns are named with a purpose."""
     import polars as pl
 
-    from esteira.stores import reading
+    from esteira.stores.stewardship import reading
 
     wanted = columns.split(",") if columns else None
     shown = reading.read(table, columns=wanted, rows=rows, at_version=version, purpose=purpose, actor=settings().actor)
@@ -49,7 +49,7 @@ def show_card(
 ) -> None:
     """The card of a version: purpose, origin, licence, limits, owner, schema, and how its values are spread."""
     from esteira.stewardship.data_card import to_html, to_markdown
-    from esteira.stores import data_cards
+    from esteira.stores.data import data_cards
     from esteira.stores.whole_files import write_whole
 
     card = data_cards.build(table, version)
@@ -63,7 +63,7 @@ def show_card(
 
 def catalogue() -> None:
     """Write the pages of all data, and one on which they are searched."""
-    from esteira.stores import data_cards
+    from esteira.stores.data import data_cards
 
     console.print(f"Written to {data_cards.write_catalogue()}.", soft_wrap=True)
 
@@ -73,7 +73,7 @@ def hold(
     reason: Reason,
 ) -> None:
     """Keep an item from retention and forgetting until the hold is lifted."""
-    from esteira.stores import holds
+    from esteira.stores.stewardship import holds
 
     placed = holds.place(item, actor=settings().actor, reason=reason)
     console.print(f"Hold {placed.id} on {placed.item}. Lift it: esteira data lift {placed.id} --reason …")
@@ -81,7 +81,7 @@ def hold(
 
 def list_holds() -> None:
     """The holds that stand."""
-    from esteira.stores import holds
+    from esteira.stores.stewardship import holds
 
     for each in holds.active():
         line = f"{each.id:>4}  {each.placed_at:%Y-%m-%d}  {each.item}  by {each.actor}: {each.reason}"
@@ -90,7 +90,7 @@ def list_holds() -> None:
 
 def lift(hold_id: Annotated[int, typer.Argument(help="As esteira data holds lists it.")], reason: Reason) -> None:
     """Let retention and forgetting have an item again."""
-    from esteira.stores import holds
+    from esteira.stores.stewardship import holds
 
     lifted = holds.lift(hold_id, actor=settings().actor, reason=reason)
     console.print(f"Hold {lifted.id} on {lifted.item} is lifted.", markup=False)
@@ -100,7 +100,7 @@ def forget(
     entity: Annotated[str, typer.Option(help="Which one: COLUMN=VALUE, such as tailnum=N0TAIL.")], reason: Reason
 ) -> None:
     """Erase one entity from everything the belt keeps, prove it, and list the models that were trained on it."""
-    from esteira.stores import forgetting
+    from esteira.stores.stewardship import forgetting
 
     column, equals, value = entity.partition("=")
     if not equals:

@@ -19,8 +19,8 @@ UseCaseName = Annotated[str, typer.Argument(help="A use case, such as flight_del
 @app.command("list")
 def list_verdicts(use_case: UseCaseName) -> None:
     """All verdicts of the gate, oldest first, a line each."""
-    from esteira.stores import verdicts
-    from esteira.stores.verdicts import GATE
+    from esteira.stores.model_store import verdicts
+    from esteira.stores.model_store.verdicts import GATE
 
     for subject, as_of, verdict in verdicts.recorded(use_cases.get(use_case).name, GATE):
         colour = "green" if verdict["passed"] else "red"
@@ -39,8 +39,8 @@ def show_verdict(
     json: Annotated[bool, typer.Option("--json", help="Print the newest verdict whole.")] = False,
 ) -> None:
     """The newest verdict about a model: every check, every slice and group, and the data the model is from."""
-    from esteira.stores import models, verdicts
-    from esteira.stores.verdicts import GATE
+    from esteira.stores.model_store import models, verdicts
+    from esteira.stores.model_store.verdicts import GATE
 
     kept = verdicts.recorded(use_cases.get(use_case).name, GATE)
     about = [(as_of, verdict) for subject, as_of, verdict in kept if subject == model]

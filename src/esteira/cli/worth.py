@@ -27,7 +27,9 @@ def worth(
     The holdout stays closed: what is learned here may choose features, and the gate judges the choice.
     """
     from esteira.settings import settings
-    from esteira.stores import features, tables, training_sets
+    from esteira.stores.data import tables
+    from esteira.stores.feature_store import features
+    from esteira.stores.model_store import training_sets
     from esteira.training.fit import rows_to_learn_from
     from esteira.training.learn import Where
     from esteira.training.recipe import declared
@@ -97,8 +99,9 @@ def worth(
 def _lookup_ms(view: str, as_of: datetime) -> float:
     """What reading one entity of ``view`` from the online store takes."""
     from esteira.contract import EVENT
-    from esteira.stores import features, tables
-    from esteira.stores.online_features import lookup_ms
+    from esteira.stores.data import tables
+    from esteira.stores.feature_store import features
+    from esteira.stores.feature_store.online_features import lookup_ms
 
     store = features.open_store()
     keys = list(store.get_feature_view(view).join_keys)

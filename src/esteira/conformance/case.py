@@ -7,7 +7,9 @@ from functools import cached_property
 import polars as pl
 
 from esteira.contract import Frames, UseCase
-from esteira.stores import features, models, tables
+from esteira.stores.data import tables
+from esteira.stores.feature_store import features
+from esteira.stores.model_store import models
 from esteira.training.labels import label_entities
 
 

@@ -9,7 +9,8 @@ from esteira.contract import CREATED, EVENT, PREDICTED_AT
 from esteira.data.schema import require_declared
 from esteira.errors import BrokenLaw
 from esteira.settings import settings
-from esteira.stores import features, schemas
+from esteira.stores.data import schemas
+from esteira.stores.feature_store import features
 
 _BUILD = {"seed", "threads", "device"}
 _RESERVED = {EVENT, CREATED, PREDICTED_AT, "outcome", "outcome_known_at", "prediction"}

@@ -8,8 +8,10 @@ from esteira.conformance.case import Case
 from esteira.conformance.law import law, require
 from esteira.contract import CREATED, EVENT
 from esteira.errors import BrokenLaw, EsteiraError
-from esteira.stores import clock, features, tables
-from esteira.stores.online_features import OnlineFeatures
+from esteira.stores import clock
+from esteira.stores.data import tables
+from esteira.stores.feature_store import features
+from esteira.stores.feature_store.online_features import OnlineFeatures
 from esteira.training.labels import OUTCOME, OUTCOME_KNOWN_AT, upcoming
 from esteira.training.leakage import require_no_leak
 

@@ -10,7 +10,8 @@ from esteira.contract import PRIMARY
 from esteira.model_card import missing_records
 from esteira.serving.predictor import Predictor
 from esteira.settings import settings
-from esteira.stores import features, models
+from esteira.stores.feature_store import features
+from esteira.stores.model_store import models
 from esteira.training.fit import fit
 from esteira.training.recipe import Entrant
 

@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 from esteira.contract import UseCase
 from esteira.errors import MissingData
 from esteira.settings import settings
-from esteira.stores import tables
-from esteira.stores.online_identity import online_identity
+from esteira.stores.data import tables
+from esteira.stores.feature_store.online_identity import online_identity
 
 
 def now(use_case: UseCase) -> datetime:

@@ -7,7 +7,8 @@ import polars as pl
 import pytest
 
 from esteira.contract import CREATED, EVENT, utc
-from esteira.stores import features, tables
+from esteira.stores.data import tables
+from esteira.stores.feature_store import features
 from esteira.use_cases.flight_delay import USE_CASE
 from esteira.use_cases.flights.features import AIRCRAFT_MEMORY
 from esteira.use_cases.flights.on_demand import OUTPUTS

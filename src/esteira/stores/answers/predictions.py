@@ -1,0 +1,85 @@
+"""Predictions that were given, collected from the prediction log into a table."""
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import polars as pl
+
+from esteira.contract import MOMENT
+from esteira.stores.answers import collection
+from esteira.stores.answers.prediction_log import LoggedPrediction, segments_path
+from esteira.stores.data import tables
+
+PREDICTIONS: dict[str, pl.DataType] = {
+    "prediction_id": pl.String(),
+    "use_case": pl.String(),
+    "release": pl.Int64(),
+    "model_version": pl.String(),
+    "feature_service": pl.String(),
+    "entity_id": pl.String(),
+    "as_of": MOMENT,
+    "requested_at": MOMENT,
+    "horizon": MOMENT,
+    "source": pl.String(),
+    "prediction": pl.Float64(),
+    "decision": pl.Boolean(),
+    # JSON: what post-processing changed; then objects, as features differ from release to release.
+    "changes": pl.String(),
+    "inputs": pl.String(),
+    "features": pl.String(),
+    "event_times": pl.String(),
+    "created_times": pl.String(),
+    "request_id": pl.String(),
+    "share": pl.Float64(),
+    # Of requested_at, in UTC: the table is partitioned by it.
+    "day": pl.Date(),
+}
+_JSON = ("changes", "inputs", "features", "event_times", "created_times")
+
+
+def collect(use_case: str) -> int:
+    """Move every whole line of the prediction log into the table ``predictions_<use_case>``; return how many.
+
+    Each line arrives exactly once, whatever is killed (see collection).
+    """
+    return collection.collect(segments_path(use_case), table_name(use_case), _row, PREDICTIONS, partition_by="day")
+
+
+def scan_predictions(use_case: str) -> pl.LazyFrame:
+    """Collected predictions in the columns of ``PREDICTIONS``. Raises MissingData when none were ever collected."""
+    return tables.scan(table_name(use_case))
+
+
+def read_predictions(use_case: str, after: datetime | None = None, until: datetime | None = None) -> pl.DataFrame:
+    """Collected predictions with ``after < as_of <= until``, in the columns of ``PREDICTIONS``, oldest first.
+
+    Raises MissingData when none were ever collected.
+    """
+    rows = scan_predictions(use_case)
+    if after is not None:
+        rows = rows.filter(pl.col("as_of") > after)
+    if until is not None:
+        rows = rows.filter(pl.col("as_of") <= until)
+    return rows.sort("as_of", "prediction_id").collect()
+
+
+def _row(line: bytes) -> dict[str, Any]:
+    logged = LoggedPrediction.model_validate_json(line)
+    plain = logged.model_dump(mode="json", include=set(_JSON))
+    whole = {name: json.dumps(plain[name]) for name in _JSON}
+    return {**logged.model_dump(), **whole, "day": logged.requested_at.astimezone(UTC).date()}
+
+
+def table_name(use_case: str) -> str:
+    """The table of a use case's collected predictions."""
+    return f"predictions_{use_case}"
+
+
+def asked_lately(use_case: str, after: datetime, until: datetime, columns: Sequence[str]) -> pl.DataFrame | None:
+    """What requests brought along of ``columns``, for predictions with ``after < as_of <= until``; None if none."""
+    if not tables.exists(table_name(use_case)):
+        return None
+    asked = read_predictions(use_case, after, until)["inputs"]
+    return asked.str.json_decode(pl.Struct(dict.fromkeys(columns, pl.String))).struct.unnest() if len(asked) else None

@@ -1,0 +1,1 @@
+"""Raw and feature tables: versions, intake, quarantine, schemas, statistics."""

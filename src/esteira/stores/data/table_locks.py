@@ -1,0 +1,45 @@
+"""Who writes a table and who cleans it: any number may append at once, and nobody while forgotten rows are erased.
+
+An append also leaves out what was forgotten. It does so under the lock, so a slice that was read before an entity was
+forgotten cannot bring it back afterwards.
+"""
+
+import fcntl
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from typing import Any, TypeVar, cast
+
+import polars as pl
+
+from esteira.settings import settings
+from esteira.stores.stewardship import tombstones
+
+Append = TypeVar("Append", bound=Callable[..., int])
+
+
+def appending(append: Append) -> Append:
+    """Let ``append(table, rows, …)`` run beside other appends, without the rows of forgotten entities."""
+
+    @wraps(append)
+    def guarded(table: str, rows: pl.DataFrame, **options: Any) -> int:
+        with _locked(table, fcntl.LOCK_SH):
+            return append(table, tombstones.without_forgotten(rows), **options)
+
+    return cast(Append, guarded)
+
+
+@contextmanager
+def cleaning(table: str) -> Iterator[None]:
+    """Keep everybody else from writing ``table`` until the block ends; waits for those who write."""
+    with _locked(table, fcntl.LOCK_EX):
+        yield
+
+
+@contextmanager
+def _locked(table: str, kind: Any) -> Iterator[None]:
+    path = settings().home / "locks" / f"{table}.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        fcntl.flock(file, kind)
+        yield

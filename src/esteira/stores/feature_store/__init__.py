@@ -1,0 +1,1 @@
+"""The feature store: Feast's repository applied and asked, offline and online."""

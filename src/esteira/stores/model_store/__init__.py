@@ -1,0 +1,1 @@
+"""Models and how they came about: files with digests, training sets, runs, verdicts."""

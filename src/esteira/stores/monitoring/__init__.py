@@ -1,0 +1,1 @@
+"""What the monitor keeps: profiles, alerts, requests to retrain."""

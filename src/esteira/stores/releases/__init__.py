@@ -1,0 +1,1 @@
+"""What is live: the ledger, and a release loaded, followed and packed."""

@@ -1,0 +1,1 @@
+"""Care for what is kept: masks, holds, retention, forgetting with proof."""
