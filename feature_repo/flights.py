@@ -1,22 +1,20 @@
-"""What the features of flights are called: entities, views and services in Feast's terms.
+"""What the features of flights are called: entities and views in Feast's terms.
 
 How each is computed stands in src/esteira/use_cases/flights; here are names, types, meanings, owners and freshness.
 A view's ttl is its longest window: what is older than that says nothing about now.
 """
 
 from datetime import timedelta
-from typing import Any
+from functools import partial
 
-from feast import Entity, FeatureService, FeatureView, Field, FileSource, RequestSource, ValueType
-from feast.data_format import DeltaFormat
-from feast.on_demand_feature_view import on_demand_feature_view
-from feast.types import Float64, Int64, String
+from feast import Entity, ValueType
 
 from esteira.contract import SENSITIVITY
-from esteira.settings import settings
+from esteira.features import views
+from esteira.features.views import FOREVER, count, number, word
+from esteira.use_cases.flights.asked import OWNER
 
-OWNER = "flights@esteira.example"
-FOREVER = timedelta(days=3650)  # facts and published plans do not expire; Feast wants a length all the same
+view = partial(views.view, owner=OWNER)
 
 flight_id = Entity(
     name="flight_id",
@@ -40,50 +38,6 @@ tailnum = Entity(
     # It leads to an owner: values are masked wherever people look, and shown for a stated purpose only.
     tags={SENSITIVITY: "pii"},
 )
-
-
-def number(name: str, description: str) -> Field:
-    """A feature that is a number, possibly missing."""
-    return Field(name=name, dtype=Float64, description=description)
-
-
-def count(name: str, description: str) -> Field:
-    """A feature that is a whole number."""
-    return Field(name=name, dtype=Int64, description=description)
-
-
-def word(name: str, description: str) -> Field:
-    """A feature that is a category."""
-    return Field(name=name, dtype=String, description=description)
-
-
-def view(
-    name: str,
-    description: str,
-    entities: list[Entity],
-    schema: list[Field],
-    *,
-    ttl: timedelta,
-    reads: str,
-    window: str = "none",
-) -> FeatureView:
-    """A view over the Delta table of the same name; ``reads`` names the raw tables behind it."""
-    return FeatureView(
-        name=name,
-        description=description,
-        entities=entities,
-        schema=schema,
-        ttl=ttl,
-        owner=OWNER,
-        tags={"source": reads, "window": window},
-        source=FileSource(
-            name=f"{name}_table",
-            path=str(settings().tables_path / name),
-            file_format=DeltaFormat(),
-            timestamp_field="event_timestamp",
-            created_timestamp_column="created_timestamp",
-        ),
-    )
 
 
 origin_traffic = view(
@@ -306,83 +260,12 @@ flight_plan = view(
     window="1h, 3h",
 )
 
-flight_request = RequestSource(
-    name="flight_request",
-    description="What a request brings along, all in seconds since 1970 (UTC).",
-    schema=[
-        Field(name="scheduled_departure", dtype=Int64, description="Scheduled departure."),
-        Field(name="scheduled_arrival", dtype=Int64, description="Scheduled arrival."),
-        Field(name="predicted_at", dtype=Int64, description="The moment of asking."),
-    ],
-    owner=OWNER,
-)
-
-
-# Feast 0.67 loses the description of an on-demand view's field and then does not find the field again, because it
-# compares descriptions too; the view's tags keep them.
-AT_REQUEST = {
-    "local_hour": "Hour of scheduled departure on New York's clock, minutes as fraction.",
-    "local_day_of_week": "Day of scheduled departure in New York; Monday is 0.",
-    "days_from_holiday": "Days since the nearest US holiday, negative before it; missing beyond 10.",
-    "block_minutes": "Gate-to-gate minutes by the schedule in the request.",
-    "minutes_since_aircraft_departed": "Minutes since the aircraft last left New York.",
-    "minutes_since_aircraft_arrived": "Minutes since its last leg out of New York landed.",
-    "turnaround_slack_minutes": "Minutes the plan leaves the aircraft for both turnarounds.",
-    "previous_leg_state": "The aircraft's leg before: 3 landed, 2 left, 1 overdue, 0 not due yet.",
-    "previous_leg_delay_minutes": "Delay of that leg in minutes, as far as it is known.",
-    "expected_knock_on_minutes": "That delay less the slack: what is left over for this flight.",
-}
-
-
-@on_demand_feature_view(  # type: ignore[untyped-decorator]  # Feast has no types
-    sources=[
-        flight_request,
-        flight_plan[["previous_leg_due_out_at", "previous_leg_due_in_at"]],
-        aircraft_departures[["aircraft_departed_at", "aircraft_departure_was_due_at", "aircraft_last_dep_delay"]],
-        aircraft_arrivals[["aircraft_arrived_at", "aircraft_arrival_was_due_out_at", "aircraft_last_arr_delay"]],
-    ],
-    schema=[Field(name=name, dtype=Float64) for name in AT_REQUEST],
-    mode="python",
-    description="Computed at the moment of asking: local clock, calendar, and how late the aircraft is expected.",
-    owner=OWNER,
-    tags={"source": "request, schedules, departures, arrivals", "window": "none", **AT_REQUEST},
-)
-def flight_at_request(inputs: dict[str, Any]) -> dict[str, Any]:
-    """Lists in, lists out. Feast rebuilds this function from its text, so it imports inside."""
-    from esteira.use_cases.flights.on_demand import request_features  # noqa: PLC0415
-
-    return request_features(inputs)
-
-
-flight_delay_v1 = FeatureService(
-    name="flight_delay_v1",
-    description="What flight_delay looks at two hours before scheduled departure.",
-    owner=OWNER,
-    features=[
-        flight_plan[
-            [
-                "airline",
-                "departs_from",
-                "arrives_at",
-                "distance_miles",
-                "origin_planned_count_1h",
-                "carrier_planned_count_3h",
-                "previous_leg_distance_miles",
-            ]
-        ],
-        flight_at_request,
-        origin_traffic,
-        origin_landings,
-        carrier_traffic,
-        carrier_origin_traffic,
-        dest_traffic,
-        dest_landings,
-        flight_number_history,
-        route_history,
-        aircraft_departures[["aircraft_last_dep_delay"]],
-        aircraft_arrivals[["aircraft_last_arr_delay"]],
-        origin_weather,
-        plane_facts,
-        dest_facts,
-    ],
-)
+# What is published of a flight and means something to any model: the rest of flight_plan is for the aircraft's day.
+published_plan = [
+    "airline",
+    "departs_from",
+    "arrives_at",
+    "distance_miles",
+    "origin_planned_count_1h",
+    "carrier_planned_count_3h",
+]

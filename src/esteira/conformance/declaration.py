@@ -1,7 +1,7 @@
 """Laws that a declaration keeps by itself, before any record is read."""
 
 from collections import Counter
-from inspect import signature
+from inspect import Parameter, signature
 
 from esteira.conformance.case import Case
 from esteira.conformance.law import law, require
@@ -95,10 +95,13 @@ def every_candidate_can_be_built(case: Case) -> None:
     """Every candidate can be built from its parameters, a seed, threads and a device."""
     require(bool(case.use_case.candidates), f"There is no candidate. Declare one in {case.folder}model.py.")
     for candidate in case.use_case.candidates:
-        accepted = set(signature(candidate.build).parameters)
+        taken = signature(candidate.build).parameters.values()
+        accepted = {each.name for each in taken if each.kind is not Parameter.VAR_KEYWORD}
         expected = _BUILD | set(candidate.parameters)
+        # What ``**named`` takes is known to what it hands them on to: building shows whether that is content.
+        agree = accepted <= expected if len(accepted) < len(taken) else accepted == expected
         require(
-            accepted == expected,
+            agree,
             f"Candidate {candidate.name!r} takes {sorted(accepted)}, but is given {sorted(expected)}. "
             f"Make build and parameters agree in {case.folder}model.py.",
         )

@@ -1,8 +1,10 @@
 """The Feast repository says of the flight features what their computation does: names, keys, types, ages."""
 
-import importlib.util
+import importlib
+import sys
+from collections.abc import Iterator
 from datetime import timedelta
-from types import ModuleType
+from types import SimpleNamespace
 
 import polars as pl
 import pytest
@@ -19,17 +21,19 @@ FEAST_TYPES = {"Float64": pl.Float64(), "Int64": pl.Int64(), "String": pl.String
 
 
 @pytest.fixture(scope="module")
-def repository() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("flights_repository", REPOSITORY / "feature_repo" / "flights.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def repository() -> Iterator[SimpleNamespace]:
+    """Everything the repository's files name, as Feast imports them: from their own folder, as top-level modules."""
+    folder = REPOSITORY / "feature_repo"
+    files = ("flights", "flights_at_request")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(folder))
+        yield SimpleNamespace(**{k: v for file in files for k, v in vars(importlib.import_module(file)).items()})
+    for file in files:
+        sys.modules.pop(file)
 
 
 @pytest.mark.parametrize("table", FEATURE_TABLES, ids=lambda table: table.name)
-def test_computed_columns_equal_declared_ones(repository: ModuleType, table: FeatureTable) -> None:
+def test_computed_columns_equal_declared_ones(repository: SimpleNamespace, table: FeatureTable) -> None:
     view = getattr(repository, table.name)
     source = FlightsSource()
     until = START + timedelta(days=2)
@@ -46,7 +50,7 @@ def found_as(computed: pl.DataType, declared: pl.DataType | None) -> pl.DataType
     return pl.Float64() if computed == pl.Int64 and declared == pl.Float64 else computed
 
 
-def test_every_feature_is_described_owned_and_aged(repository: ModuleType) -> None:
+def test_every_feature_is_described_owned_and_aged(repository: SimpleNamespace) -> None:
     for table in FEATURE_TABLES:
         view = getattr(repository, table.name)
         assert view.description, table.name
@@ -57,7 +61,7 @@ def test_every_feature_is_described_owned_and_aged(repository: ModuleType) -> No
     assert all(repository.flight_at_request.tags[name] for name in OUTPUTS)
 
 
-def test_the_on_demand_view_declares_what_is_computed_and_asks_for_what_is_needed(repository: ModuleType) -> None:
+def test_the_on_demand_view_declares_what_is_computed_and_asks_for_what_is_needed(repository: SimpleNamespace) -> None:
     view = repository.flight_at_request
     assert [field.name for field in view.features] == list(OUTPUTS)
     asked = {

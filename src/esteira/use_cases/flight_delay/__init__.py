@@ -8,6 +8,7 @@ from esteira.rules import Bands
 from esteira.use_cases.flight_delay.entities import upcoming_flights
 from esteira.use_cases.flight_delay.labels import arrived_late
 from esteira.use_cases.flight_delay.model import CANDIDATES
+from esteira.use_cases.flights.asked import ENTITY_ID, ENTITY_KEYS, ONLY_NEW_YORK, OWNER, REQUEST_INPUTS, SLICES
 from esteira.use_cases.flights.features import FEATURE_TABLES
 from esteira.use_cases.flights.schedules import allowed_values
 from esteira.use_cases.flights.source import FlightsSource
@@ -18,20 +19,20 @@ KEPT = dict.fromkeys(("model", "training-set", "profiles", "predictions_flight_d
 USE_CASE = UseCase(
     name="flight_delay",
     purpose="Warn travellers and gate staff two hours ahead that a flight will probably be 15 minutes late or more.",
-    owner="flights@esteira.example",
+    owner=OWNER,
     kind="binary",
     source=FlightsSource(),
     feature_tables=FEATURE_TABLES,
     feature_service="flight_delay_v1",
-    entity_id="flight_id",
-    entity_keys=("flight_id", "carrier", "flight", "origin", "dest", "tailnum"),
-    request_inputs=("scheduled_departure", "scheduled_arrival", "predicted_at"),
+    entity_id=ENTITY_ID,
+    entity_keys=ENTITY_KEYS,
+    request_inputs=REQUEST_INPUTS,
     entity_reads=("schedules",),
     build_entities=upcoming_flights,
     outcome_reads=("arrivals",),
     build_outcomes=arrived_late,
     entity_values=allowed_values,
-    slices=("origin", "carrier"),
+    slices=SLICES,
     # The longest way to an outcome in 2013: asked 2 h ahead, left 21.7 h late, flew 11 h.
     label_delay=timedelta(days=2),
     # From any hour of the day, the whole of New York's tomorrow is ahead.
@@ -81,7 +82,7 @@ USE_CASE = UseCase(
     retention=KEPT,
     monitor=MonitorLimits(minimum_rows=300, outcome_maturity=timedelta(days=2)),
     limits=(
-        "It has only seen flights that leave New York (EWR, JFK, LGA); elsewhere its answers mean nothing.",
+        ONLY_NEW_YORK,
         "It is about flights that fly: a cancelled or diverted flight has no outcome and was not learned from.",
         "It is asked two hours before departure. Asked earlier, what it relies on most is missing or old.",
         "It estimates chances for planning; it must not decide alone on connections, crews or compensation.",

@@ -1,5 +1,7 @@
 """The models that may become challenger: a regularised linear one, and gradient-boosted trees."""
 
+from typing import Unpack
+
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 from xgboost import XGBClassifier
@@ -7,6 +9,7 @@ from xgboost import XGBClassifier
 from esteira.calibration import Calibrated
 from esteira.contract import Candidate, Range
 from esteira.encoding import ColumnEncoder, DenseEncoder
+from esteira.use_cases.flights.trees import Trees, in_xgboost
 
 
 def logistic_regression(*, seed: int, threads: int, device: str, c: float) -> Pipeline:
@@ -18,38 +21,12 @@ def logistic_regression(*, seed: int, threads: int, device: str, c: float) -> Pi
     return Pipeline([("encode", DenseEncoder()), ("model", model)])
 
 
-def boosted_trees(
-    *,
-    seed: int,
-    threads: int,
-    device: str,
-    trees: int,
-    depth: int,
-    learning_rate: float,
-    row_share: float,
-    column_share: float,
-    smallest_leaf: float,
-    bins: int,
-    calibration_share: float,
-) -> Pipeline:
+def boosted_trees(*, calibration_share: float, **named: Unpack[Trees]) -> Pipeline:
     """Histogram-based XGBoost; missing values find their own way down each tree.
 
     With a ``calibration_share`` above 0 the newest share of the rows calibrates what the trees learned from the rest.
     """
-    model = XGBClassifier(
-        objective="binary:logistic",
-        tree_method="hist",
-        n_estimators=trees,
-        max_depth=depth,
-        learning_rate=learning_rate,
-        subsample=row_share,
-        colsample_bytree=column_share,
-        min_child_weight=smallest_leaf,
-        max_bin=bins,
-        n_jobs=threads,
-        device=device,
-        random_state=seed,
-    )
+    model = XGBClassifier(objective="binary:logistic", **in_xgboost(named))
     final = Calibrated(model, calibration_share) if calibration_share else model
     return Pipeline([("encode", ColumnEncoder()), ("model", final)])
 

@@ -7,6 +7,7 @@ from esteira.limits import GateLimits
 from esteira.use_cases.flight_duration.entities import planned_flights
 from esteira.use_cases.flight_duration.labels import gate_to_gate_minutes
 from esteira.use_cases.flight_duration.model import CANDIDATES
+from esteira.use_cases.flights.asked import ENTITY_ID, ENTITY_KEYS, ONLY_NEW_YORK, OWNER, REQUEST_INPUTS, SLICES
 from esteira.use_cases.flights.features import FEATURE_TABLES
 from esteira.use_cases.flights.schedules import allowed_values
 from esteira.use_cases.flights.source import FlightsSource
@@ -14,20 +15,20 @@ from esteira.use_cases.flights.source import FlightsSource
 USE_CASE = UseCase(
     name="flight_duration",
     purpose="Tell planners a day ahead how long a flight will really take, with a range it will rarely leave.",
-    owner="flights@esteira.example",
+    owner=OWNER,
     kind="regression",
     source=FlightsSource(),
     feature_tables=FEATURE_TABLES,
     feature_service="flight_duration_v1",
-    entity_id="flight_id",
-    entity_keys=("flight_id", "carrier", "flight", "origin", "dest", "tailnum"),
-    request_inputs=("scheduled_departure", "scheduled_arrival", "predicted_at"),
+    entity_id=ENTITY_ID,
+    entity_keys=ENTITY_KEYS,
+    request_inputs=REQUEST_INPUTS,
     entity_reads=("schedules",),
     build_entities=planned_flights,
     outcome_reads=("arrivals",),
     build_outcomes=gate_to_gate_minutes,
     entity_values=allowed_values,
-    slices=("origin", "carrier"),
+    slices=SLICES,
     # Asked 24 h ahead, left at most 21.7 h late in 2013, flew at most 11.6 h.
     label_delay=timedelta(days=3),
     # From any hour of the day, the whole of New York's day after tomorrow is ahead.
@@ -41,7 +42,7 @@ USE_CASE = UseCase(
     gate=GateLimits(margin=0.15, baseline_gain=0.5, slice_margin=0.6, minimum_rows=4_000),
     monitor=MonitorLimits(minimum_rows=300, outcome_maturity=timedelta(days=3)),
     limits=(
-        "It has only seen flights that leave New York (EWR, JFK, LGA); elsewhere its answers mean nothing.",
+        ONLY_NEW_YORK,
         "It is about flights that fly: cancelled and diverted ones have no such time and were not learned from.",
         "It knows the plan and what such flights took before, not tomorrow's winds: a jet stream shifts all of a day.",
     ),

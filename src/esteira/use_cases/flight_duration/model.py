@@ -1,11 +1,14 @@
 """The models that may become challenger: histogram boosting of two families, both aimed at the median."""
 
+from typing import Unpack
+
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.pipeline import Pipeline
 from xgboost import XGBRegressor
 
 from esteira.contract import Candidate, Range
 from esteira.encoding import ColumnEncoder
+from esteira.use_cases.flights.trees import Trees, in_xgboost
 
 
 def histogram_boosting(
@@ -24,32 +27,9 @@ def histogram_boosting(
     return Pipeline([("encode", ColumnEncoder()), ("model", model)])
 
 
-def boosted_trees(
-    *,
-    seed: int,
-    threads: int,
-    device: str,
-    trees: int,
-    depth: int,
-    learning_rate: float,
-    row_share: float,
-    column_share: float,
-    smallest_leaf: float,
-) -> Pipeline:
+def boosted_trees(**named: Unpack[Trees]) -> Pipeline:
     """Histogram-based XGBoost on absolute error; missing values find their own way down each tree."""
-    model = XGBRegressor(
-        objective="reg:absoluteerror",
-        tree_method="hist",
-        n_estimators=trees,
-        max_depth=depth,
-        learning_rate=learning_rate,
-        subsample=row_share,
-        colsample_bytree=column_share,
-        min_child_weight=smallest_leaf,
-        n_jobs=threads,
-        device=device,
-        random_state=seed,
-    )
+    model = XGBRegressor(objective="reg:absoluteerror", **in_xgboost(named))
     return Pipeline([("encode", ColumnEncoder()), ("model", model)])
 
 
@@ -70,7 +50,7 @@ CANDIDATES = (
         build=boosted_trees,
         parameters={
             "trees": 200, "depth": 6, "learning_rate": 0.08, "row_share": 0.5, "column_share": 0.6,
-            "smallest_leaf": 20.0,
+            "smallest_leaf": 20.0, "bins": 256,
         },
         search={
             "trees": Range(low=100, high=500, whole=True),

@@ -5,6 +5,7 @@ from datetime import timedelta
 import polars as pl
 
 from esteira.contract import CREATED, EVENT, PREDICTED_AT, Frames
+from esteira.use_cases.flights.asked import ENTITY_KEYS
 
 
 def flights_asked(schedules: pl.DataFrame, *, before: timedelta) -> pl.DataFrame:
@@ -15,12 +16,7 @@ def flights_asked(schedules: pl.DataFrame, *, before: timedelta) -> pl.DataFrame
     newest = schedules.sort(CREATED, maintain_order=True).unique("flight_id", keep="last", maintain_order=True)
     asked = pl.col("scheduled_departure") - before
     return newest.select(
-        "flight_id",
-        "carrier",
-        "flight",
-        "origin",
-        "dest",
-        "tailnum",
+        *ENTITY_KEYS,
         pl.col("scheduled_departure").dt.epoch("s"),
         pl.col("scheduled_arrival").dt.epoch("s"),
         asked.dt.epoch("s").alias(PREDICTED_AT),
