@@ -1,8 +1,6 @@
 """Steps that turn labelled entities into a stored challenger."""
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
@@ -11,9 +9,8 @@ import polars as pl
 from esteira import use_cases
 from esteira.contract import CREATED, EVENT, UseCase
 from esteira.features.availability import require_available
-from esteira.model_card import GOLDEN, REFERENCE, THRESHOLDS, TRIALS, Column, ModelCard
-from esteira.monitoring.drift import PREDICTION, calibrate
-from esteira.monitoring.profile import build_profile, merge, read_profile
+from esteira.model_card import GOLDEN, TRIALS, Column, ModelCard
+from esteira.monitoring.reference import build_reference
 from esteira.settings import settings
 from esteira.stewardship.groups import judge_groups, require_no_failed, told
 from esteira.stores import code
@@ -28,7 +25,7 @@ from esteira.stores.stewardship import sensitivity
 from esteira.training import golden
 from esteira.training.allowance import Allowance
 from esteira.training.card import build_card
-from esteira.training.fit import Fitted, fit, rows_to_learn_from
+from esteira.training.fit import fit, rows_to_learn_from
 from esteira.training.labels import OUTCOME, label_entities
 from esteira.training.learn import Where, feature_frame
 from esteira.training.plots import draw
@@ -53,12 +50,13 @@ def build_training_set(use_case: str, as_of: datetime) -> Path:
     the source has no complete data card.
     """
     declared = use_cases.get(use_case)
-    if settings().production:
-        require_complete_card(declared.source)
-    versions = _data_versions(declared)  # before anything is read: what is appended meanwhile became known later
-    rows = join_training_set(declared, as_of)
-    require_available(declared.feature_service, features.find_obstacles(declared.feature_service, rows))
-    return training_sets.save(use_case, rows, as_of=as_of, data_versions=versions)
+    with tracking.failure_listed(use_case, as_of):
+        if settings().production:
+            require_complete_card(declared.source)
+        versions = _data_versions(declared)  # before anything is read: what is appended meanwhile became known later
+        rows = join_training_set(declared, as_of)
+        require_available(declared.feature_service, features.find_obstacles(declared.feature_service, rows))
+        return training_sets.save(use_case, rows, as_of=as_of, data_versions=versions)
 
 
 @step
@@ -77,7 +75,8 @@ def judge_training_groups(use_case: str, as_of: datetime, training_set: Path) ->
         limits=declared.groups,
     )
     training_sets.record_groups(training_set, groups)
-    require_no_failed(groups, training_set.name)
+    with tracking.failure_listed(use_case, as_of):
+        require_no_failed(groups, training_set.name)
     return told(groups)
 
 
@@ -110,7 +109,7 @@ def train_challenger(
     columns = features.service_columns(declared.feature_service)
     current = settings()
     times = [name for name in rows.columns if name.endswith((f"__{EVENT}", f"__{CREATED}"))]
-    with _failure_listed(use_case, as_of):
+    with tracking.failure_listed(use_case, as_of):
         with tracking.cost() as cost:
             allowance = Allowance(
                 seconds=current.run_seconds, megabytes=current.run_megabytes, held=tracking.peak_memory_mb
@@ -121,13 +120,17 @@ def train_challenger(
                 device=current.device, feature_times=times, entrants=entrants, allowance=allowance,
             )  # fmt: skip
             attachments = {
-                **_reference(declared, fitted, sensitivity.mask(rows), columns),
+                **build_reference(
+                    sensitivity.mask(rows), columns, holdout=fitted.holdout, predictions=fitted.predictions,
+                    window=declared.monitor.window, window_rows=declared.monitor.minimum_rows,
+                    importances=fitted.importances, seed=current.seed,
+                ),
                 GOLDEN: golden.pick(
                     declared, fitted.pipeline, fitted.holdout, columns, hidden=sensitivity.restricted_columns()
                 ),
                 **draw(declared, fitted),
                 **tried,
-            }
+            }  # fmt: skip
         card = build_card(
             declared, fitted, columns,
             version=models.name_version(fitted.pipeline, as_of),
@@ -171,40 +174,6 @@ def describe(use_case: str, challenger: str) -> tuple[str, ...]:
         f"Parameters: {card.parameters_source}",
         "Leading features: " + ", ".join(f"{name} {share:.0%}" for name, share in leading) + ".",
     )
-
-
-def _reference(declared: UseCase, fitted: Fitted, rows: pl.DataFrame, columns: tuple[Column, ...]) -> dict[str, bytes]:
-    """Profile what the model learned from, and calibrate drift thresholds on it.
-
-    Predictions are profiled on the holdout alone: on rows it learned from, a model is surer than it will ever be again.
-    """
-    prediction = (Column(name=PREDICTION, type="number", view=PREDICTION),)
-    predicted = fitted.holdout.select(EVENT).with_columns(pl.Series(PREDICTION, fitted.predictions))
-    parts = [
-        (profiled, build_profile(frame, profiled), frame)
-        for profiled, frame in ((columns, rows), (prediction, predicted))
-    ]
-    found = [
-        calibrate(
-            read_profile(profile), frame, profiled,
-            days=frame[EVENT].dt.date(), window_rows=declared.monitor.minimum_rows,
-            window_days=max(1, declared.monitor.window.days), importances=fitted.importances, seed=settings().seed,
-        )
-        for profiled, profile, frame in parts
-    ]  # fmt: skip
-    thresholds = found[0].model_copy(update={"columns": {**found[0].columns, **found[1].columns}})
-    reference = merge([profile for _, profile, _ in parts])
-    return {REFERENCE: reference, THRESHOLDS: thresholds.model_dump_json().encode()}
-
-
-@contextmanager
-def _failure_listed(use_case: str, as_of: datetime) -> Iterator[None]:
-    """List a training that fails among the runs, with why, and let it fail."""
-    try:
-        yield
-    except Exception as error:
-        tracking.record_failure(use_case, as_of=as_of.isoformat(), reason=f"{type(error).__name__}: {error}", tags={})
-        raise
 
 
 def _data_versions(declared: UseCase) -> dict[str, int]:

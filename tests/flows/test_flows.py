@@ -9,7 +9,7 @@ import pytest
 from prefect.client.orchestration import get_client
 
 from esteira.contract import CREATED, EVENT, utc
-from esteira.errors import InputError, MissingData, MomentOutsideData, NoRelease, OverBudget, UnknownName
+from esteira.errors import InputError, MissingData, MomentOutsideData, NoRelease, NotEnoughData, OverBudget, UnknownName
 from esteira.model_card import missing_records
 from esteira.monitoring.policy import Verdict
 from esteira.settings import settings
@@ -78,6 +78,13 @@ def test_a_run_over_its_allowance_stops_and_is_listed_with_why(belt: Belt, monke
     newest = runs.listed([NAME], limit=1)[0]
     assert newest.status == "FAILED"
     assert newest.failure.startswith("OverBudget: The run was stopped")
+
+
+def test_a_run_without_a_labelled_row_is_listed_with_why(belt: Belt) -> None:
+    with pytest.raises(NotEnoughData) as refused:
+        plain.run(train, NAME, utc("2013-01-01T05:00"))
+    newest = runs.listed([NAME], limit=1)[0]
+    assert (newest.status, newest.failure) == ("FAILED", f"NotEnoughData: {refused.value}")
 
 
 def test_validate_keeps_its_verdict_and_releases_what_passed(belt: Belt) -> None:

@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -128,6 +129,16 @@ def record_failure(use_case: str, *, as_of: str, reason: str, tags: Mapping[str,
     _log(client, run_id, {}, {}, {**environment(), "as_of": as_of, _FAILED_BECAUSE: reason, **tags})
     client.set_terminated(run_id, status="FAILED")
     return run_id
+
+
+@contextmanager
+def failure_listed(use_case: str, as_of: datetime) -> Iterator[None]:
+    """List a training that fails among the runs, with why, and let it fail."""
+    try:
+        yield
+    except Exception as error:
+        record_failure(use_case, as_of=as_of.isoformat(), reason=f"{type(error).__name__}: {error}", tags={})
+        raise
 
 
 def mark_alias(use_case: str, version: str, alias: str) -> None:

@@ -112,8 +112,13 @@ def _run_bentoml(arguments: list[str], home: Path, *, cwd: Path) -> None:
 
 def _lay_out(context: Path, use_case: str, model: Path) -> None:
     repository = settings().repository
-    code, plain = shutil.ignore_patterns(*_LEFT_OUT, *_NOT_SERVING), shutil.ignore_patterns(*_LEFT_OUT)
-    shutil.copytree(repository / "src" / "esteira", context / "src" / "esteira", ignore=code)
+    plain, source = shutil.ignore_patterns(*_LEFT_OUT), repository / "src" / "esteira"
+
+    def code(folder: str, names: list[str]) -> set[str]:
+        rooms = set(_NOT_SERVING) if Path(folder) == source else set()
+        return plain(folder, names) | rooms
+
+    shutil.copytree(source, context / "src" / "esteira", ignore=code)
     shutil.copytree(repository / "bentos" / use_case, context / "bentos" / use_case, ignore=plain)
     shutil.copy(repository / "bentos" / "__init__.py", context / "bentos" / "__init__.py")
     shutil.copytree(settings().feature_repo_path, context / "feature_repo", ignore=plain)
