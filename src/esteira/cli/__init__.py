@@ -136,12 +136,13 @@ def serve(
 def ui() -> None:
     """Show the web pages of Prefect (flows, events) and MLflow (runs, models) until interrupted."""
     from esteira.cli import servers
+    from esteira.stores import processes
 
-    prefect, prefect_url = servers.prefect_server(servers.free_port(settings().prefect_port))
-    mlflow, mlflow_url = servers.mlflow_server(servers.free_port(settings().mlflow_port))
+    prefect, prefect_url = servers.prefect_server(processes.free_port(settings().prefect_port))
+    mlflow, mlflow_url = servers.mlflow_server(processes.free_port(settings().mlflow_port))
     with ExitStack() as stack:
-        stack.enter_context(servers.running("prefect-server", prefect, ready_url=f"{prefect_url}/health"))
-        stack.enter_context(servers.running("mlflow", mlflow, ready_url=f"{mlflow_url}/health"))
+        stack.enter_context(processes.running("prefect-server", prefect, ready_url=f"{prefect_url}/health"))
+        stack.enter_context(processes.running("mlflow", mlflow, ready_url=f"{mlflow_url}/health"))
         console.print(f"Prefect  [bold]{prefect_url.removesuffix('/api')}[/]\nMLflow   [bold]{mlflow_url}[/]")
         console.print(f"Reports  [bold]{settings().reports_path}[/]\nCtrl-C ends them.")
         _sleep_until_interrupted()

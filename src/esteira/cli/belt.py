@@ -8,9 +8,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from esteira.cli import servers
 from esteira.errors import ReleaseError, UnknownName
 from esteira.settings import prepare_environment, settings
+from esteira.stores import processes
 
 FLOWS = ("ingest", "train", "validate", "precompute", "monitor", "retain")
 
@@ -31,7 +31,7 @@ def use_running_server() -> None:
     prepare_environment(PREFECT_LOGGING_LEVEL="CRITICAL")
     settings().home.mkdir(parents=True, exist_ok=True)  # Prefect's own home lies in it
     api = f"http://127.0.0.1:{settings().prefect_port}/api"
-    if "PREFECT_API_URL" not in os.environ and servers.answers(f"{api}/health"):
+    if "PREFECT_API_URL" not in os.environ and processes.answers(f"{api}/health"):
         os.environ["PREFECT_API_URL"] = api
 
 

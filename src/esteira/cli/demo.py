@@ -12,6 +12,7 @@ from rich.table import Table
 from esteira.cli import servers
 from esteira.errors import EsteiraError
 from esteira.settings import prepare_environment, settings
+from esteira.stores import processes
 
 
 def run_demo(console: Console) -> None:
@@ -22,7 +23,7 @@ def run_demo(console: Console) -> None:
     started = time.perf_counter()
     _empty_home()
     console.print(Panel.fit("[bold]Esteira[/]: data → features → model → predictions → outcomes → model", style="cyan"))
-    command, api = servers.prefect_server(servers.free_port(settings().prefect_port))
+    command, api = servers.prefect_server(processes.free_port(settings().prefect_port))
     prepare_environment(
         PREFECT_API_URL=api, PREFECT_LOGGING_LEVEL="ERROR", PREFECT_LOGGING_TO_API_ENABLED="false", ESTEIRA_CLOCK="belt"
     )
@@ -30,7 +31,7 @@ def run_demo(console: Console) -> None:
     with ExitStack() as stack:
         with console.status("[cyan]Start a Prefect server …"):
             # The demo moves the belt itself: a schedule that falls into these minutes would hold up its only worker.
-            server = servers.running(
+            server = processes.running(
                 "prefect-server", command, ready_url=f"{api}/health", PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED="false"
             )
             stack.enter_context(server)

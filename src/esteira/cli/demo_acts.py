@@ -24,6 +24,7 @@ from esteira.contract import utc
 from esteira.errors import EsteiraError
 from esteira.monitoring.policy import Verdict
 from esteira.settings import child_environment, settings
+from esteira.stores import processes
 from esteira.stores.data import tables
 from esteira.stores.releases import ledger
 from flows.ingest import ingest
@@ -83,7 +84,7 @@ class Belt:
 
     def _start_service(self) -> None:
         with self._stage("Serve it over HTTP, from its bento") as said:
-            port = servers.free_port(settings().service_port)
+            port = processes.free_port(settings().service_port)
             self.url = self._stack.enter_context(service_running(ledger.live(USE_CASE), port))
             said(self.url)
 
@@ -104,7 +105,7 @@ class Belt:
             # The demo moves the clock itself: only events start runs.
             _pause_schedules()
             self._stack.enter_context(
-                servers.running(
+                processes.running(
                     "prefect-worker", servers.prefect_worker(POOL), PREFECT_WORKER_QUERY_SECONDS="1",
                     PREFECT_LOGGING_LEVEL="INFO",
                 )

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from esteira.cli import servers
 from esteira.errors import EsteiraError
 from esteira.settings import settings
+from esteira.stores import processes
 from esteira.stores.releases import bentos
 from esteira.stores.releases.ledger import Release
 
@@ -13,7 +13,7 @@ from esteira.stores.releases.ledger import Release
 @contextmanager
 def service_running(release: Release, port: int) -> Iterator[str]:
     """Serve the bento of ``release`` on ``port`` until the block ends; yield its URL once it is ready."""
-    if servers.free_port(port) != port:
+    if processes.free_port(port) != port:
         raise EsteiraError(
             f"Port {port} is taken, so release {release.id} cannot be served there. End what uses it, or choose "
             "another: esteira serve … --port, or ESTEIRA_SERVICE_PORT."
@@ -21,5 +21,5 @@ def service_running(release: Release, port: int) -> Iterator[str]:
     bento = bentos.build(release.use_case, release)
     url = f"http://{settings().service_host}:{port}"
     command = bentos.serve_command(str(bento.path), host=settings().service_host, port=port)
-    with servers.running(f"service-{release.use_case}", command, ready_url=f"{url}/readyz"):
+    with processes.running(f"service-{release.use_case}", command, ready_url=f"{url}/readyz"):
         yield url
