@@ -127,7 +127,7 @@ def train(rng: np.random.Generator, *, at: datetime, center: float) -> Live:
         model_as_of=at,
         released_at=at,
         has_earlier_release=False,
-        last_retrain_requested_at=at if at > START else None,
+        retrains_requested_at=(at,) if at > START else (),
     )
     return Live(center, reference, thresholds, situation)
 

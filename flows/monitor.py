@@ -34,7 +34,8 @@ def monitor(use_case: str, as_of: datetime | None = None) -> Monitored:
     3. Profile the recent windows, measure drift, judge matured outcomes.
     4. Replay logged requests through the offline path and compare every value.
     5. Decide: keep, watch, retrain or roll back.
-    6. Ring for the retrain, or roll back, if that release is still live.
+    6. Open and deliver alerts of what a person must look at.
+    7. Ring for the retrain, or roll back, if that release is still live.
     """
     moment = moment_of_run(as_of)
     require_ingested(use_case, moment)
@@ -43,6 +44,7 @@ def monitor(use_case: str, as_of: datetime | None = None) -> Monitored:
     windows = steps.look_at_windows(use_case, judged, moment)
     skew = parity.audit_skew(use_case, moment)
     verdict = steps.decide_about(use_case, judged, windows, skew, moment)
+    steps.raise_alarms(use_case, judged, verdict)
     done = steps.act_on(use_case, judged, verdict)
     monitored = Monitored(
         use_case=use_case,

@@ -98,6 +98,7 @@ def judge_challenger(use_case: str, challenger: str, as_of: datetime) -> Judgeme
                 link=f"esteira verdicts show {use_case} {challenger}",
             )
         )  # fmt: skip
+        alerts.deliver()
     return Judgement(verdict=verdict, against=live.id if live else 0)
 
 
@@ -117,6 +118,7 @@ def _champion(declared: UseCase, live: ledger.Release, challenger: str, as_of: d
                 link=f"esteira releases show {live.use_case} {live.id}",
             )
         )  # fmt: skip
+        alerts.deliver()
         raise ReleaseError(refusal) from error
     return Predictor(model.card, model.pipeline, PostProcessing.of(model.card.kind, live))
 

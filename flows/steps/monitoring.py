@@ -10,14 +10,14 @@ from esteira.errors import MissingData
 from esteira.model_card import REFERENCE, THRESHOLDS, Column, ModelCard
 from esteira.monitoring.drift import PREDICTION, Drift, Thresholds, measure
 from esteira.monitoring.outcomes import join_outcomes
-from esteira.monitoring.policy import Situation, Verdict, WindowFacts, decide
+from esteira.monitoring.policy import Alarm, Situation, Verdict, WindowFacts, decide
 from esteira.monitoring.profile import build_profile, read_profile
 from esteira.monitoring.quality import judge_quality
 from esteira.stores.answers import outcomes, predictions
 from esteira.stores.data import tables
 from esteira.stores.model_store import models, verdicts
 from esteira.stores.model_store.verdicts import GATE
-from esteira.stores.monitoring import profiles, retrain_requests
+from esteira.stores.monitoring import alerts, profiles, retrain_requests
 from esteira.stores.monitoring.retrain_requests import RetrainRequest
 from esteira.stores.releases import ledger
 from esteira.stores.stewardship import sensitivity
@@ -80,22 +80,50 @@ def decide_about(use_case: str, judged: int, windows: list[WindowFacts], skew: S
     release = ledger.release(use_case, judged)
     card = models.load(use_case, release.model_version, card_sha256=release.card_sha256).card
     metric = PRIMARY[declared.kind]
-    asked = retrain_requests.last_asked(use_case)
     situation = Situation(
         metric=metric,
         expected=card.metrics[metric],
         model_as_of=card.as_of,
         released_at=release.released_at,
         has_earlier_release=ledger.before(release) != 0,
-        last_retrain_requested_at=asked.as_of if asked else None,
+        retrains_requested_at=tuple(each.as_of for each in retrain_requests.asked_by(use_case)),
         refused_in_a_row=_refused_since(use_case, release.released_at),
     )
     verdict = decide(declared.monitor, windows, situation, as_of=as_of)
     if skew.unexplained:
         action = "watch" if verdict.action == "keep" else verdict.action
-        verdict = verdict.model_copy(update={"action": action, "sentences": (*verdict.sentences, *skew.sentences)})
+        alarm = Alarm(matter="skew", severity="critical", sentence=skew.sentences[0])
+        verdict = verdict.model_copy(
+            update={
+                "action": action,
+                "sentences": (*verdict.sentences, *skew.sentences),
+                "alarms": (*verdict.alarms, alarm),
+            }
+        )
     verdicts.record(use_case, "monitor", release.model_version, as_of, verdict.model_dump(mode="json"))
     return verdict
+
+
+@step
+def raise_alarms(use_case: str, judged: int, verdict: Verdict) -> int:
+    """Open an alert for each alarm of the verdict and deliver what waits; return how many were opened.
+
+    A matter of a release is one alert until somebody has seen to it, however often the monitor runs.
+    """
+    release = ledger.release(use_case, judged)
+    owner = use_cases.get(use_case).owner
+    opened = [
+        alerts.open_alert(
+            alerts.Alert(
+                key=f"{each.matter} {use_case} {judged}", severity=each.severity, owner=owner, use_case=use_case,
+                subject=release.model_version, sentence=each.sentence, opened_at=verdict.as_of,
+                link=f"esteira verdicts show {use_case} {release.model_version}",
+            )
+        )
+        for each in verdict.alarms
+    ]  # fmt: skip
+    alerts.deliver()
+    return sum(opened)
 
 
 @step

@@ -170,6 +170,8 @@ class MonitorLimits:
     windows_needed: int = 2
     """In how many of them, the latest included, a signal must stand before a retrain is asked for."""
     cool_down: timedelta = timedelta(days=7)
+    retrains_a_month: int = 3
+    """How many retrains may be asked for in thirty days."""
     maximum_age: timedelta = timedelta(days=60)
     tolerated_decay: float = 0.05
     """Share by which the primary metric may exceed the one measured when the model was released."""

@@ -98,6 +98,10 @@ class AlteredLog(EsteiraError):
     """The audit log is not as it was written."""
 
 
+class AlertError(EsteiraError):
+    """A sink did not take an alert."""
+
+
 class OverBudget(EsteiraError):
     """A run has spent more time or memory than it may."""
 

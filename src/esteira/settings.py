@@ -56,6 +56,13 @@ class Settings(BaseSettings):
         default="refuse",
         description="When answers cannot be logged: refuse them and be not ready, or give them and count what is lost.",
     )
+    alert_webhook_url: SecretStr | None = Field(default=None, description="Where alerts are posted to, as JSON.")
+    alert_smtp_url: SecretStr | None = Field(default=None, description="The mail server: smtp://user:password@host:587")
+    alert_email_from: str = "esteira@localhost"
+    alert_email_to: tuple[str, ...] = Field(default=(), description="Who gets alerts by e-mail, as a JSON list.")
+    alerts_an_hour: int = Field(
+        default=20, ge=1, description="More alerts than these go out as one message that counts them."
+    )
     threads: int = Field(default=2, ge=1, description="Threads for training and batch scoring.")
     device: Literal["cpu", "cuda"] = "cpu"
     seed: int = 2013
@@ -168,6 +175,8 @@ def settings() -> Settings:
 def _in_the_clear(value: object) -> str:
     if isinstance(value, dict):
         return json.dumps({name: _in_the_clear(each) for name, each in value.items()})
+    if isinstance(value, tuple):
+        return json.dumps([_in_the_clear(each) for each in value])
     return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
 
 

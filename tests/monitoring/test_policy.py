@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
@@ -122,26 +123,59 @@ def test_a_window_without_traffic_is_watched() -> None:
 def test_an_old_model_is_retrained_even_when_it_does_well() -> None:
     found = verdict([window(8)])
     assert found.action == "retrain"
-    assert found.sentences == ("The model's data is 63.0 days old; at most 60.0 days are allowed.",)
+    assert found.sentences == (
+        "The model's data is 63.0 days old; at most 60.0 days are allowed, and from 80% of them it is trained anew.",
+    )
+    assert [each.matter for each in found.alarms] == ["age"]
+
+
+def test_a_model_is_retrained_before_it_is_too_old_and_nobody_is_called() -> None:
+    assert verdict([window(5)]).action == "keep"
+    found = verdict([window(6)])
+    assert (found.action, found.alarms) == ("retrain", ())
+    assert found.sentences[0].startswith("The model's data is 49.0 days old")
+
+
+def test_a_month_holds_no_more_requests_than_the_budget() -> None:
+    bad = [window(6, loss=0.5), window(7, loss=0.5)]
+    limits = replace(LIMITS, cool_down=timedelta(days=3), retrains_a_month=2)
+    asked = tuple(bad[-1].end - timedelta(days=days) for days in (29, 5))
+
+    def decided(*moments: datetime) -> Verdict:
+        situation = SITUATION.model_copy(update={"retrains_requested_at": moments, "model_as_of": bad[0].start})
+        return decide(limits, bad, situation, as_of=bad[-1].end)
+
+    spent = decided(*asked)
+    assert (spent.action, [each.matter for each in spent.alarms]) == ("watch", ["quality", "budget"])
+    assert "2 retrains were asked for in the last 30.0 days, 2 are allowed." in spent.sentences[1]
+    assert decided(asked[0] - timedelta(days=1), asked[1]).action == "retrain"
+
+
+def test_what_a_person_must_look_at_is_an_alarm_whatever_the_belt_does() -> None:
+    bad = [window(1, loss=0.5, bias=0.1, bias_cost=0.2, drift=0.4), window(2, loss=0.5, bias=0.1, bias_cost=0.2)]
+    assert [each.matter for each in verdict(bad).alarms] == ["quality", "bias"]
+    assert [each.matter for each in verdict(bad, refused_in_a_row=3).alarms] == ["quality", "bias", "refusals"]
+    assert [each.severity for each in verdict([window(0, loss=0.9), window(1, loss=0.9)]).alarms] == ["critical"]
+    assert verdict([window(0), window(1)]).alarms == ()
 
 
 def test_after_a_request_comes_a_cool_down() -> None:
     bad = [window(1, loss=0.5), window(2, loss=0.5)]
     asked = RELEASED + timedelta(days=2)
-    waiting = verdict(bad, last_retrain_requested_at=asked)
+    waiting = verdict(bad, retrains_requested_at=(asked,))
     assert waiting.action == "watch"
     assert waiting.sentences[1] == "A retrain was asked for 19.0 days ago; the next is possible 20.0 days after it."
-    assert verdict(bad, last_retrain_requested_at=asked - timedelta(days=1)).action == "retrain"
+    assert verdict(bad, retrains_requested_at=(asked - timedelta(days=1),)).action == "retrain"
 
 
 def test_the_cool_down_doubles_with_each_refused_challenger_and_after_three_a_person_is_needed() -> None:
     bad = [window(6, loss=0.5), window(7, loss=0.5)]
     asked = RELEASED + timedelta(days=15)
-    assert verdict(bad, last_retrain_requested_at=asked, refused_in_a_row=1).action == "retrain"
-    twice = verdict(bad, last_retrain_requested_at=asked, refused_in_a_row=2)
+    assert verdict(bad, retrains_requested_at=(asked,), refused_in_a_row=1, model_as_of=asked).action == "retrain"
+    twice = verdict(bad, retrains_requested_at=(asked,), refused_in_a_row=2, model_as_of=asked)
     assert (twice.action, twice.sentences[1][-45:]) == ("watch", "80.0 days after it, after 2 refused in a row.")
-    for asked_at in (None, asked):
-        stopped = verdict(bad, last_retrain_requested_at=asked_at, refused_in_a_row=3)
+    for asked_at in ((), (asked,)):
+        stopped = verdict(bad, retrains_requested_at=asked_at, refused_in_a_row=3, model_as_of=asked)
         assert stopped.action == "watch"
         assert "the owner has to look" in stopped.sentences[1]
 
@@ -198,7 +232,7 @@ def test_whatever_happens_it_asks_at_most_once_in_a_cool_down(history: list[Any]
         if found.action == "retrain":
             asked.append(found.as_of)
             answered = {"released_at": found.as_of, "model_as_of": found.as_of} if released else {}
-            situation = situation.model_copy(update={"last_retrain_requested_at": found.as_of, **answered})
+            situation = situation.model_copy(update={"retrains_requested_at": tuple(asked), **answered})
     assert all(later - earlier >= LIMITS.cool_down for earlier, later in pairwise(asked))
 
 

@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from esteira import use_cases
+from esteira.errors import AlertError
 
 app = typer.Typer(help="Alerts: what a person must look at, with its evidence.", no_args_is_help=True)
 console = Console()
@@ -37,8 +38,27 @@ def list_alerts(
                 highlight=False,
                 soft_wrap=True,
             )
+    for sink, waiting in alerts.undelivered().items():
+        console.print(
+            f"[yellow]{len(waiting)} wait to be taken by: {sink}[/] (esteira alerts deliver)", highlight=False
+        )
     if not listed:
         console.print("[dim]There is no alert.[/]" if everything else "[dim]No alert is open.[/]")
+
+
+@app.command("deliver")
+def deliver() -> None:
+    """Bring alerts that wait to every sink that is set; the monitor does so at each run."""
+    from esteira.stores.monitoring import alerts
+
+    taken = alerts.deliver()
+    waiting = alerts.undelivered()
+    console.print(f"{taken} message{'s were' if taken != 1 else ' was'} taken.")
+    if waiting:
+        raise AlertError(
+            "Alerts still wait for " + ", ".join(f"{name} ({len(each)})" for name, each in waiting.items()) + ". "
+            "The log says why; in a storm they go out with the next hour's message."
+        )
 
 
 @app.command("ack")

@@ -1,10 +1,11 @@
 """What to do about the live release: keep it, watch it, retrain, or roll back. A pure decision, with its reasons.
 
 A retrain is asked for when a signal stands: quality decayed, predictions biased, or inputs drifted, in enough of the
-recent windows and in the newest one that could be judged; or when the model is too old. After a request comes a
-cool-down, which doubles with each challenger that was refused since the last release: data that did not help once
-will hardly help tomorrow. After three refusals nothing is asked for until a person has looked and released. A fresh
-release that is worse than knowing nothing is rolled back.
+recent windows and in the newest one that could be judged; or when most of the model's allowed age is over. After a
+request comes a cool-down, which doubles with each challenger that was refused since the last release: data that did
+not help once will hardly help tomorrow. After three refusals nothing is asked for until a person has looked and
+released. Thirty days hold no more requests than the budget, whatever swings to and fro. A fresh release that is worse
+than knowing nothing is rolled back.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,6 +21,9 @@ from esteira.monitoring.drift import DRIFT_LIMIT, Drift
 from esteira.monitoring.quality import Quality
 
 _REFUSALS_TO_STOP = 3
+_MONTH = timedelta(days=30)
+_AGE_TO_RETRAIN = 0.8
+"""The share of its allowed age at which a model is trained anew, so that there is time left for a second try."""
 
 
 class WindowFacts(Frozen):
@@ -46,18 +50,31 @@ class Situation(Frozen):
     """Nothing newer is in the model."""
     released_at: datetime
     has_earlier_release: bool
-    last_retrain_requested_at: datetime | None = None
+    retrains_requested_at: tuple[datetime, ...] = ()
     refused_in_a_row: int = 0
     """Challengers refused since the last release."""
+
+
+Action = Literal["keep", "watch", "retrain", "roll back"]
+Matter = Literal["age", "bias", "budget", "drift", "quality", "refusals", "rollback", "skew", "staleness"]
+
+
+class Alarm(Frozen):
+    """What a person must look at, whatever the belt does itself."""
+
+    matter: Matter
+    severity: Literal["warning", "critical"]
+    sentence: str
 
 
 class Verdict(Frozen):
     """The decision, the sentences that led to it, and the figures behind them."""
 
-    action: Literal["keep", "watch", "retrain", "roll back"]
+    action: Action
     as_of: datetime
     sentences: tuple[str, ...]
     figures: dict[str, float] = Field(default_factory=dict)
+    alarms: tuple[Alarm, ...] = ()
 
 
 Signal = Callable[[WindowFacts], bool | None]
@@ -86,46 +103,69 @@ def decide(limits: MonitorLimits, windows: Sequence[WindowFacts], situation: Sit
             "Give windows that are over."
         )
     if stale := _staleness(limits, every, as_of):
-        return Verdict(action="watch", as_of=as_of, sentences=(stale,))
+        return _verdict("watch", as_of, [Alarm(matter="staleness", severity="critical", sentence=stale)])
     recent = [each for each in every if each.end > situation.released_at]
     figures = _figures(recent, situation, as_of)
     if broken := _broken(limits, recent, situation, as_of):
-        return Verdict(action="roll back", as_of=as_of, sentences=(broken,), figures=figures)
+        return _verdict("roll back", as_of, [Alarm(matter="rollback", severity="critical", sentence=broken)], **figures)
     causes, signs = _read_signals(limits, recent, situation, as_of)
-    age = as_of - situation.model_as_of
-    if age > limits.maximum_age:
-        causes.append(f"The model's data is {_days(age)} old; at most {_days(limits.maximum_age)} are allowed.")
+    if (share := (as_of - situation.model_as_of) / limits.maximum_age) > _AGE_TO_RETRAIN:
+        old = (
+            f"The model's data is {_days(as_of - situation.model_as_of)} old; at most {_days(limits.maximum_age)} are "
+            f"allowed, and from {_AGE_TO_RETRAIN:.0%} of them it is trained anew."
+        )
+        causes.append(Alarm(matter="age", severity="warning", sentence=old))
+    alarms = [each for each in causes if each.matter != "age" or share > 1]
+    told = [each.sentence for each in causes]
+    if any(each.matter == "drift" for each in causes) and (drift := _newest_drift(recent)):
+        told.extend(drift.sentences[1:4])
     if not causes:
-        return Verdict(action="watch" if signs else "keep", as_of=as_of, sentences=_or_quiet(signs), figures=figures)
+        return _verdict("watch" if signs else "keep", as_of, [], *signs, **figures)
+    if stopped := _stop(limits, situation, as_of):
+        return _verdict("watch", as_of, [*alarms, stopped], *told, stopped.sentence, *signs, **figures)
     if waiting := _cool_down(limits, situation, as_of):
-        return Verdict(action="watch", as_of=as_of, sentences=(*causes, waiting, *signs), figures=figures)
-    return Verdict(action="retrain", as_of=as_of, sentences=(*causes, *signs), figures=figures)
+        return _verdict("watch", as_of, alarms, *told, waiting, *signs, **figures)
+    return _verdict("retrain", as_of, alarms, *told, *signs, **figures)
+
+
+def _verdict(action: Action, as_of: datetime, alarms: Sequence[Alarm], *sentences: str, **figures: float) -> Verdict:
+    """The verdict in these sentences; without any, in those of the alarms."""
+    told = sentences or tuple(each.sentence for each in alarms) or ("No signal stands.",)
+    return Verdict(action=action, as_of=as_of, sentences=told, figures=figures, alarms=tuple(alarms))
 
 
 def _read_signals(
     limits: MonitorLimits, windows: Sequence[WindowFacts], situation: Situation, as_of: datetime
-) -> tuple[list[str], list[str]]:
+) -> tuple[list[Alarm], list[str]]:
     """The causes for a retrain, and the signs that are not enough for one."""
     tolerated = situation.expected.value + abs(situation.expected.value) * limits.tolerated_decay
-    signals: dict[str, Signal] = {
-        f"{situation.metric} is above {tolerated:.4g}, which is {limits.tolerated_decay:.0%} over the released "
-        f"{situation.expected.value:.4g}, by its whole interval": lambda each: _decayed(each, situation, tolerated),
-        f"predictions are biased by more than {limits.tolerated_decay:.0%} of the squared error": (
-            lambda each: _biased(each, limits)
+    signals: dict[Matter, tuple[str, Signal]] = {
+        "quality": (
+            f"{situation.metric} is above {tolerated:.4g}, which is {limits.tolerated_decay:.0%} over the released "
+            f"{situation.expected.value:.4g}, by its whole interval",
+            lambda each: _decayed(each, situation, tolerated),
         ),
-        f"columns with at least {DRIFT_LIMIT:.0%} of the importance moved": lambda each: _drifted(each, limits),
+        "bias": (
+            f"predictions are biased by more than {limits.tolerated_decay:.0%} of the squared error",
+            lambda each: _biased(each, limits),
+        ),
+        "drift": (
+            f"columns with at least {DRIFT_LIMIT:.0%} of the importance moved",
+            lambda each: _drifted(each, limits),
+        ),
     }
-    causes: list[str] = []
+    causes: list[Alarm] = []
     signs: list[str] = []
-    for name, signal in signals.items():
+    for matter, (name, signal) in signals.items():
         judged = _judged(limits, windows, as_of, signal)
         standing = sum(judged)
         if not judged or not judged[-1]:
             continue
         sentence = f"In {standing} of the last {len(judged)} windows, the newest included, {name}."
-        (causes if standing >= limits.windows_needed else signs).append(sentence)
-    if causes and (drift := _newest_drift(windows)):
-        causes.extend(drift.sentences[1:4])
+        if standing >= limits.windows_needed:
+            causes.append(Alarm(matter=matter, severity="warning", sentence=sentence))
+        else:
+            signs.append(sentence)
     small = [each for each in windows[-1:] if each.rows < limits.minimum_rows]
     signs.extend(
         f"Drift is unknown in the newest window: {each.rows} predictions, {limits.minimum_rows} are needed."
@@ -189,17 +229,30 @@ def _staleness(limits: MonitorLimits, windows: Sequence[WindowFacts], as_of: dat
     )
 
 
-def _cool_down(limits: MonitorLimits, situation: Situation, as_of: datetime) -> str | None:
-    refused = situation.refused_in_a_row
-    if refused >= _REFUSALS_TO_STOP:
-        return (
+def _stop(limits: MonitorLimits, situation: Situation, as_of: datetime) -> Alarm | None:
+    """Why no more retrains are asked for until somebody looks, or time passes."""
+    if (refused := situation.refused_in_a_row) >= _REFUSALS_TO_STOP:
+        sentence = (
             f"{refused} challengers in a row were refused. No more retrains are asked for until something is released; "
             "the owner has to look at why, starting with the gate's verdicts."
         )
-    if situation.last_retrain_requested_at is None:
+        return Alarm(matter="refusals", severity="critical", sentence=sentence)
+    asked = [each for each in situation.retrains_requested_at if as_of - each < _MONTH]
+    if len(asked) >= limits.retrains_a_month:
+        sentence = (
+            f"The budget is spent: {len(asked)} retrains were asked for in the last {_days(_MONTH)}, "
+            f"{limits.retrains_a_month} are allowed. The next is possible on {min(asked) + _MONTH:%Y-%m-%d}."
+        )
+        return Alarm(matter="budget", severity="warning", sentence=sentence)
+    return None
+
+
+def _cool_down(limits: MonitorLimits, situation: Situation, as_of: datetime) -> str | None:
+    if not situation.retrains_requested_at:
         return None
+    refused = situation.refused_in_a_row
     wait = limits.cool_down * 2**refused
-    since = as_of - situation.last_retrain_requested_at
+    since = as_of - max(situation.retrains_requested_at)
     if since >= wait:
         return None
     doubled = f", after {refused} refused in a row" if refused else ""
@@ -223,10 +276,6 @@ def _newest_drift(windows: Sequence[WindowFacts]) -> Drift | None:
 
 def _metric(window: WindowFacts, name: str) -> Estimate | None:
     return window.quality.metrics.get(name) if window.quality else None
-
-
-def _or_quiet(signs: list[str]) -> tuple[str, ...]:
-    return tuple(signs) or ("No signal stands.",)
 
 
 def _days(span: timedelta) -> str:

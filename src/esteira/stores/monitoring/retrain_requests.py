@@ -54,12 +54,11 @@ def asked(key: str) -> RetrainRequest:
     return RetrainRequest(**row._mapping)
 
 
-def last_asked(use_case: str) -> RetrainRequest | None:
-    """The newest retrain request of a use case, if it ever asked."""
-    query = sa.select(_requests).where(_requests.c.use_case == use_case).order_by(_requests.c.as_of.desc()).limit(1)
+def asked_by(use_case: str) -> list[RetrainRequest]:
+    """The retrain requests of a use case, oldest first."""
+    query = sa.select(_requests).where(_requests.c.use_case == use_case).order_by(_requests.c.as_of)
     with transaction(_metadata) as connection:
-        row = connection.execute(query).one_or_none()
-    return None if row is None else RetrainRequest(**row._mapping)
+        return [RetrainRequest(**row._mapping) for row in connection.execute(query)]
 
 
 def answer(key: str, model_version: str) -> str:
