@@ -14,6 +14,8 @@ import pytest
 from esteira.contract import UseCase, utc
 from esteira.settings import prepare_environment, settings
 
+collect_ignore = ["outside"]  # a package of its own, not tests
+
 # Whatever a test imports may look for a home; the developer's own is never touched.
 os.environ["ESTEIRA_HOME"] = tempfile.mkdtemp(prefix="esteira-tests-")
 # Two cores may be busy: how long an example takes says nothing.

@@ -176,7 +176,7 @@ def _outcomes(declared: UseCase, as_of: datetime) -> pl.DataFrame:
     known = declared.build_outcomes(tables.read_known(declared.outcome_reads, as_of))
     reported = outcomes.read_reported(declared.name, until=as_of)
     columns = {name: known.schema[name] for name in ("outcome", EVENT, CREATED)}
-    seen = known.rename({declared.entity_id: "entity_id"}).select("entity_id", *columns)
+    seen = known.select(pl.col(declared.entity_id).cast(pl.String).alias("entity_id"), *columns)
     return pl.concat([seen, reported.select("entity_id", *columns).cast(columns)])  # type: ignore[arg-type]
 
 

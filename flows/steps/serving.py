@@ -79,7 +79,7 @@ def cached_rows(declared: UseCase, predictor: Predictor, joined: pl.DataFrame, t
     keys = [each for each in (*declared.entity_keys, *declared.request_inputs) if each != PREDICTED_AT]
     outputs: Sequence[float] = predictor.output(_columns(values)).tolist() if joined.height else []
     rows = joined.select(
-        pl.col(declared.entity_id).alias("entity_id"),
+        pl.col(declared.entity_id).cast(pl.String).alias("entity_id"),
         pl.Series("output", outputs, dtype=pl.Float64),
         pl.col(EVENT).alias("as_of"),
         pl.struct(keys).struct.json_encode().alias("given"),

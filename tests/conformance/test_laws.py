@@ -8,6 +8,7 @@ from esteira.conformance.check import laws
 from esteira.conformance.law import Law
 from esteira.settings import REPOSITORY
 from flows import plain
+from flows.monitor import monitor
 from flows.precompute import precompute
 from flows.train import train
 from flows.validate import validate
@@ -31,6 +32,7 @@ def case(request: pytest.FixtureRequest, belt: Belt) -> Case:
     validated = plain.run(validate, name, belt.as_of, challenger=trained.challenger)
     assert validated.release is not None, validated.verdict.sentences
     plain.run(precompute, name, belt.as_of)
+    plain.run(monitor, name, belt.as_of)
     return Case(use_cases.get(name), belt.as_of, trained.challenger)
 
 

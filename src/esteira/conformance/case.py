@@ -6,6 +6,7 @@ from functools import cached_property
 
 import polars as pl
 
+from esteira import use_cases
 from esteira.contract import Frames, UseCase
 from esteira.stores.data import tables
 from esteira.stores.feature_store import features
@@ -24,7 +25,8 @@ class Case:
     @property
     def folder(self) -> str:
         """Where its declaration stands."""
-        return f"src/esteira/use_cases/{self.use_case.name}/"
+        name = self.use_case.name
+        return f"{use_cases.folder(name)}/" if name in use_cases.outside() else f"src/esteira/use_cases/{name}/"
 
     @cached_property
     def raw(self) -> Frames:

@@ -11,6 +11,7 @@ from esteira.contract import UseCase
 from esteira.errors import BrokenLaw, EsteiraError
 from flows import plain
 from flows.ingest import ingest
+from flows.monitor import monitor
 from flows.precompute import precompute
 from flows.train import train
 from flows.validate import validate
@@ -18,7 +19,7 @@ from flows.validate import validate
 STAGES: dict[Needs, str] = {
     "declaration": "its declaration",
     "data": "ingest, with features online and offline",
-    "model": "train, validate, precompute",
+    "model": "train, validate, precompute, monitor",
 }
 
 
@@ -87,4 +88,5 @@ def _train(case: Case) -> Case:
     if validated.release is None:
         raise BrokenLaw("The gate refused the first model:\n" + "\n".join(validated.verdict.sentences))
     plain.run(precompute, name, moment)
+    plain.run(monitor, name, moment)  # nobody has asked anything yet: it must bear that
     return Case(case.use_case, moment, trained.challenger)

@@ -1,5 +1,6 @@
 """Laws about the model a use case trained: the same again, batch as single, within bounds, better than nothing."""
 
+from math import isclose
 from typing import Any
 
 import polars as pl
@@ -15,7 +16,7 @@ from esteira.stores.model_store import models
 from esteira.training.fit import fit
 from esteira.training.recipe import Entrant
 
-_ASKED_ALONE = 200
+_ASKED_ALONE, _ROUNDING = 200, 1e-6
 
 
 def _values(rows: pl.DataFrame, case: Case) -> dict[str, list[Any]]:
@@ -52,11 +53,12 @@ def the_same_data_and_seed_give_the_same_bytes(case: Case) -> None:
 
 @law("model")
 def a_batch_is_predicted_as_one_row_at_a_time(case: Case) -> None:
-    """A batch is predicted exactly as its rows one at a time."""
+    """A batch is predicted as its rows one at a time."""
     rows, predictor = case.training_set.tail(_ASKED_ALONE), Predictor(case.model.card, case.model.pipeline)
     batch = predictor.predict(_values(rows, case), _given(rows, case)).tolist()
     single = [predictor.predict(_values(row, case), _given(row, case))[0] for row in rows.iter_slices(1)]
-    off = sum(one != many for one, many in zip(single, batch, strict=True))
+    # To rounding: a linear model adds up 32-bit products in another order for a matrix than for a row.
+    off = sum(not isclose(one, many, rel_tol=_ROUNDING) for one, many in zip(single, batch, strict=True))
     require(
         not off,
         f"{off} of {len(batch)} predictions depend on the rows beside them. No step of the pipeline may look at a "

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from esteira import use_cases
 from esteira.errors import MissingData
 from esteira.settings import settings
 
@@ -31,13 +32,17 @@ def commit() -> str:
 
 
 def digest(root: Path | None = None) -> str:
-    """SHA-256 over the names and contents of all code under ``root`` (default: this checkout) that makes a model."""
+    """SHA-256 over the names and contents of all code that makes a model.
+
+    That is the code under ``root`` (default: this checkout), and use cases which other packages bring.
+    """
     base = root or settings().repository
     found = hashlib.sha256()
-    for folder in _FOLDERS:
-        for file in sorted((base / folder).rglob("*")):
+    own = [(base, base / folder) for folder in _FOLDERS]
+    for start, folder in (*own, *((each.parent, each) for each in use_cases.outside_folders())):
+        for file in sorted(folder.rglob("*")):
             if file.suffix in _KINDS and file.is_file():
-                found.update(f"{file.relative_to(base).as_posix()}\n".encode())
+                found.update(f"{file.relative_to(start).as_posix()}\n".encode())
                 found.update(hashlib.sha256(file.read_bytes()).digest())
     return found.hexdigest()
 

@@ -1,12 +1,10 @@
 """The feature store's offline side: apply the Feast repository, ask the registry, join training sets."""
 
 import contextlib
-import hashlib
 import logging
 import os
-import sys
 import warnings
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
@@ -16,7 +14,7 @@ import polars as pl
 from feast import FeatureStore, RepoConfig
 from feast.errors import FeastObjectNotFoundException
 from feast.repo_config import load_repo_config
-from feast.repo_operations import extract_objects_for_apply_delete, parse_repo
+from feast.repo_operations import extract_objects_for_apply_delete
 
 from esteira import use_cases
 from esteira.contract import CREATED, EVENT, SENSITIVITY
@@ -29,6 +27,7 @@ from esteira.model_card import Column
 from esteira.settings import settings
 from esteira.stores.clock import online_writer
 from esteira.stores.data import tables
+from esteira.stores.feature_store import repository
 from esteira.stores.feature_store.online_features import OnlineFeatures
 from esteira.stores.feature_store.online_identity import online_identity
 
@@ -45,15 +44,13 @@ def apply() -> str:
     A repository whose files have not changed since they were last applied is left alone: Feast takes seconds to find
     that out, and ingest runs every hour.
     """
-    repository = settings().feature_repo_path
     applied = settings().feast_path / "applied.sha256"
-    digest = _digest(repository)
     if is_applied():
         return "No change: the feature repository is as it was applied."
     settings().feast_path.mkdir(parents=True, exist_ok=True)
-    store = FeatureStore(config=_configuration(repository))
-    with contextlib.chdir(repository), _importable(repository):
-        contents = parse_repo(repository)
+    store = FeatureStore(config=_configuration(settings().feature_repo_path))
+    digest = repository.digest()
+    with repository.parsed() as contents, contextlib.chdir(settings().feature_repo_path):
         plan = str(store.plan(contents)[0].to_string())
         to_apply, to_delete, _, _ = extract_objects_for_apply_delete(store.project, store.registry, contents)
         store.apply(to_apply, objects_to_delete=to_delete, partial=False)
@@ -67,7 +64,7 @@ def apply() -> str:
 def is_applied() -> bool:
     """Whether this home's registry is what this checkout's feature repository declares."""
     applied = settings().feast_path / "applied.sha256"
-    return applied.is_file() and applied.read_text() == _digest(settings().feature_repo_path)
+    return applied.is_file() and applied.read_text() == repository.digest()
 
 
 @lru_cache(maxsize=1)
@@ -158,15 +155,15 @@ def sensitive_columns() -> dict[str, str]:
     Read from its files, not the registry: masks must hold before anything was applied. Raises FeatureError for a tag
     that is neither.
     """
-    return dict(_sensitive_columns(settings().feature_repo_path, _digest(settings().feature_repo_path)))
+    return dict(_sensitive_columns(repository.digest()))
 
 
 @lru_cache(maxsize=4)
-def _sensitive_columns(repository: Path, _digest: str) -> dict[str, str]:
-    with contextlib.chdir(repository), _importable(repository):
-        declared = parse_repo(repository)
-    fields = [field for view in (*declared.feature_views, *declared.on_demand_feature_views) for field in view.schema]
-    tagged = [(each.join_key, each.tags) for each in declared.entities] + [(each.name, each.tags) for each in fields]
+def _sensitive_columns(_digest: str) -> dict[str, str]:
+    with repository.parsed() as declared:
+        views = (*declared.feature_views, *declared.on_demand_feature_views)
+        tagged = [(each.join_key, each.tags) for each in declared.entities]
+        tagged += [(field.name, field.tags) for view in views for field in view.schema]
     found = {name: tags[SENSITIVITY] for name, tags in tagged if SENSITIVITY in tags}
     if unknown := {name: tag for name, tag in found.items() if tag not in ("pii", "restricted")}:
         raise FeatureError(
@@ -228,30 +225,10 @@ def _unreachable(service: str) -> dict[str, str]:
     return {feature: closed[view] for feature, views in sources.items() for view in views if view in closed}
 
 
-def _digest(repository: Path) -> str:
-    # Sources name paths under home, and applying prepares the online store.
-    digest = hashlib.sha256(f"{settings().home} {online_writer()}".encode())
-    for file in sorted([*repository.glob("*.py"), *repository.glob("*.yaml")]):
-        digest.update(file.name.encode() + file.read_bytes())
-    return digest.hexdigest()
-
-
-def _configuration(repository: Path) -> RepoConfig:
+def _configuration(folder: Path) -> RepoConfig:
     # Feast expands ${ESTEIRA_…} in its YAML files from the environment.
     os.environ["ESTEIRA_HOME"] = str(settings().home)
     if settings().online_store == "redis":
         os.environ["ESTEIRA_REDIS_URL"] = settings().redis_url.get_secret_value()
         os.environ["ESTEIRA_ONLINE_IDENTITY"] = online_identity()
-    return load_repo_config(repository, repository / _CONFIGURATIONS[settings().online_store])
-
-
-@contextlib.contextmanager
-def _importable(repository: Path) -> Iterator[None]:
-    # Feast imports the repository's files as top-level modules. Python would keep them, with the paths of this home.
-    sys.path.insert(0, str(repository))
-    try:
-        yield
-    finally:
-        sys.path.remove(str(repository))
-        for file in repository.glob("*.py"):
-            sys.modules.pop(file.stem, None)
+    return load_repo_config(folder, folder / _CONFIGURATIONS[settings().online_store])

@@ -51,7 +51,9 @@ def forget(column: str, value: str, *, reason: str, actor: str) -> Forgotten:
     ids: dict[str, set[str]] = {}
     for name, rows in entities.items():
         named = rows.filter(pl.col(column).cast(pl.String) == value) if column in rows.columns else rows.clear()
-        ids.setdefault(use_cases.get(name).entity_id, set()).update(named[use_cases.get(name).entity_id])
+        ids.setdefault(use_cases.get(name).entity_id, set()).update(
+            named[use_cases.get(name).entity_id].cast(pl.String)
+        )
     traces = Traces.of(column, value, ids)
     tombstones.add({name: values for name, values in traces.values.items() if name in {column, *ids}})
     trained = _models_before(subject) | {
@@ -123,7 +125,7 @@ def _longer_values(column: str, value: str) -> set[str]:
 def _trained_on(declared: UseCase, entities: pl.DataFrame, ids: Mapping[str, set[str]]) -> list[str]:
     """Models whose training or holdout stretch holds one of the linked ``ids`` that was known by then."""
     wanted = pl.Series(sorted(ids[declared.entity_id]), dtype=pl.String).implode()
-    linked = entities.filter(pl.col(declared.entity_id).is_in(wanted))
+    linked = entities.filter(pl.col(declared.entity_id).cast(pl.String).is_in(wanted))
     found = []
     for card in models.cards(declared.name) if linked.height else ():
         known = linked.filter(
