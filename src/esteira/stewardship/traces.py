@@ -55,14 +55,17 @@ class Traces:
     def in_json(self, text: str) -> bool:
         """Whether a JSON text names the entity anywhere within; a text that is no JSON does not."""
         try:
-            return self._in(json.loads(text))
+            return self.are_in(json.loads(text))
         except ValueError:
             return False
 
-    def _in(self, held: Any) -> bool:
+    def are_in(self, held: Any) -> bool:
+        """Whether what JSON can hold names the entity anywhere within: as a value of a column, or in a list of them."""
         if isinstance(held, dict):
-            return any(
-                (not isinstance(value, dict | list) and value in self.values.get(name, ())) or self._in(value)
-                for name, value in held.items()
-            )
-        return isinstance(held, list) and any(self._in(each) for each in held)
+            return any(self._names_it(name, value) or self.are_in(value) for name, value in held.items())
+        return isinstance(held, list) and any(self.are_in(each) for each in held)
+
+    def _names_it(self, column: str, held: Any) -> bool:
+        wanted = self.values.get(column, frozenset())
+        several = held if isinstance(held, list) else [held]
+        return any(not isinstance(each, dict | list) and each in wanted for each in several)

@@ -15,7 +15,7 @@ from esteira.stores.answers import outcomes, predictions
 from esteira.stores.answers.outcome_import import read_reports
 from esteira.stores.answers.outcome_log import OutcomeLog
 from esteira.stores.answers.prediction_log import PredictionLog
-from tests.stores.answers.test_predictions import START, logged
+from tests.stores.answers.asked import START, logged
 
 DECLARED = use_cases.get("flight_delay")
 AFTER = START + timedelta(hours=3)
@@ -38,7 +38,7 @@ def tell(*reports: OutcomeReport) -> None:
 
 def test_what_a_service_was_told_is_collected_once_and_settled_by_prediction(home: Path) -> None:
     log = PredictionLog("flight_delay", started_at=START)
-    log.write([logged("a")]).result(timeout=5)
+    log.write(logged("a")).result(timeout=5)
     log.close()
     tell(report(prediction_id="a"), report(prediction_id="not collected yet"))
     assert outcomes.collect("flight_delay") == 2

@@ -9,7 +9,7 @@ from esteira.stores import audit
 from esteira.stores.answers import predictions, queries
 from esteira.stores.answers.prediction_log import PredictionLog
 from tests.cli.test_cli import esteira
-from tests.stores.answers.test_predictions import START, logged
+from tests.stores.answers.asked import START, logged
 
 DECLARED = use_cases.get("flight_delay")
 COUNTS = "select day, model_version, count(*) as n from predictions group by day, model_version order by day"
@@ -17,8 +17,9 @@ COUNTS = "select day, model_version, count(*) as n from predictions group by day
 
 def log_two_days() -> None:
     log = PredictionLog("flight_delay", started_at=START)
-    canary = logged("c", START + timedelta(days=1)).model_copy(update={"inputs": {"tailnum": "N0CANARY"}})
-    log.write([logged("a"), logged("b"), canary]).result(timeout=5)
+    canary = logged("c", as_of=START + timedelta(days=1)).model_copy(update={"inputs": {"tailnum": ["N0CANARY"]}})
+    for answers in (logged("a", "b"), canary):
+        log.write(answers).result(timeout=5)
     log.close()
 
 

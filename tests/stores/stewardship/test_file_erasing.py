@@ -3,13 +3,16 @@ import os
 from pathlib import Path
 
 import polars as pl
+from pydantic_core import to_json
 
 from esteira.contract import utc
 from esteira.settings import settings
 from esteira.stewardship.traces import Traces
+from esteira.stores.answers import predictions
 from esteira.stores.model_store import training_sets
 from esteira.stores.monitoring import profiles
 from esteira.stores.stewardship import byte_scan, file_erasing
+from tests.stores.answers.asked import logged
 
 GONE = "N14228"
 TRACES = Traces.of("tailnum", GONE, {"flight_id": ["f1"]})
@@ -33,6 +36,22 @@ def test_lines_of_a_segment_are_blanked_where_they_stand_while_its_service_write
     assert len(left) == len(whole) + len(b'{"torn')
     assert [json.loads(line)["prediction_id"] for line in left.splitlines()[:3] if line.strip()] == ["c"]
     assert file_erasing.erase_logged(TRACES) == 0
+
+
+def test_of_a_request_about_several_only_the_entitys_answers_are_erased(home: Path) -> None:
+    asked = logged("0", "1", "2").model_copy(update={"inputs": {"tailnum": ["N1", GONE, f"{GONE}X"]}, "read": [1, 2]})
+    found = {"features": {"x": ["its own", "other"]}, "event_times": {}, "created_times": {}}
+    line = to_json(asked.model_copy(update=found))
+    segment = settings().prediction_log_path / "flight_delay" / "host-1.jsonl"
+    segment.parent.mkdir(parents=True)
+    segment.write_bytes(line + b"\n" + to_json(logged("3")) + b"\n")
+    assert file_erasing.erase_logged(TRACES) == 1
+    assert len(segment.read_bytes()) == len(line) + 1 + len(to_json(logged("3"))) + 1
+    assert predictions.collect("flight_delay") == 3
+    kept = predictions.read_predictions("flight_delay").sort("prediction_id")
+    assert kept["prediction_id"].to_list() == ["0", "2", "3"]
+    assert [json.loads(each) for each in kept["features"][:2]] == [{}, {"x": "other"}]
+    assert [json.loads(each)["tailnum"] for each in kept["inputs"][:2]] == ["N1", f"{GONE}X"]
 
 
 def test_a_line_that_was_kept_apart_is_removed_when_it_names_the_entity(home: Path) -> None:

@@ -36,12 +36,15 @@ def copied(belt: Belt, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
     features.open_store.cache_clear()
 
 
-def logged(flight: dict[str, object], prediction_id: str) -> prediction_log.LoggedPrediction:
-    moment = utc("2013-03-01T04:00:00Z")
-    return prediction_log.LoggedPrediction(
-        prediction_id=prediction_id, use_case=NAME, release=1, model_version="m", feature_service="flight_delay_v1",
-        entity_id=str(flight["flight_id"]), as_of=moment, requested_at=moment, horizon=moment, source="computed",
-        prediction=0.3, decision=False, inputs=flight, features={}, event_times={}, created_times={},
+def logged(answers: dict[str, dict[str, object]]) -> prediction_log.LoggedAnswers:
+    moment, count = utc("2013-03-01T04:00:00Z"), len(answers)
+    flights = list(answers.values())
+    return prediction_log.LoggedAnswers(
+        use_case=NAME, release=1, model_version="m", feature_service="flight_delay_v1", requested_at=moment,
+        horizon=moment, prediction_id=list(answers), entity_id=[str(each["flight_id"]) for each in flights],
+        as_of=[moment] * count, source=["computed"] * count, prediction=[0.3] * count, decision=[False] * count,
+        changes=[()] * count, inputs={name: [each[name] for each in flights] for name in flights[0]}, read=[],
+        features={}, event_times={}, created_times={},
     )  # fmt: skip
 
 
@@ -86,7 +89,7 @@ def test_an_aircraft_is_forgotten_everywhere_whatever_is_killed_and_does_not_com
     log = prediction_log.PredictionLog(NAME, started_at=belt.as_of)
     for place in range(2):
         victim = its.select(keys).row(place, named=True)
-        log.write([logged(victim, f"victim-{place}"), logged(other, f"other-{place}")]).result(timeout=30)
+        log.write(logged({f"victim-{place}": victim, f"other-{place}": other})).result(timeout=30)
         if place == 0:
             predictions.collect(NAME)
     before = {name: tables.scan(name).select(pl.len()).collect().item() for name in tables.names()}
@@ -101,7 +104,7 @@ def test_an_aircraft_is_forgotten_everywhere_whatever_is_killed_and_does_not_com
     killed, code = map(int, told.stdout.split()[-2:])
     assert (killed >= 3, code) == (True, 0), told.stderr
     assert byte_scan.places(copied, [gone]) == []
-    log.write([logged(other, "other-2")]).result(timeout=30)
+    log.write(logged({"other-2": other})).result(timeout=30)
     log.close()
     assert predictions.collect(NAME) == 2
     kept = set(predictions.read_predictions(NAME)["prediction_id"])  # other tests may have asked the shared belt

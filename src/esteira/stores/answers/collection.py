@@ -23,25 +23,25 @@ _BYTE = timedelta(microseconds=1)
 _READ_AT_ONCE = 8 * 1024 * 1024
 _log = logging.getLogger("esteira.stores.answers.collection")
 
-Row = Callable[[bytes], dict[str, Any]]
-"""Reads one line as a row of the table; raises ValueError when it is none."""
+Rows = Callable[[bytes], list[dict[str, Any]]]
+"""Reads one line as rows of the table; raises ValueError when it cannot be read."""
 
 
 def collect(
-    folder: Path, table: str, row: Row, schema: Mapping[str, pl.DataType], *, partition_by: str | None = None
+    folder: Path, table: str, read: Rows, schema: Mapping[str, pl.DataType], *, partition_by: str | None = None
 ) -> int:
-    """Append every whole line of the segments in ``folder`` to ``table``; return how many there were."""
+    """Append every whole line of the segments in ``folder`` to ``table``; return how many rows they were."""
     if not folder.is_dir():
         return 0
     with _only_collector(folder):
         return sum(
-            _collect_segment(segment, table, row, schema, partition_by)
+            _collect_segment(segment, table, read, schema, partition_by)
             for segment in sorted(folder.glob(f"*{SEGMENT}"))
         )
 
 
 def _collect_segment(
-    segment: Path, table: str, row: Row, schema: Mapping[str, pl.DataType], partition_by: str | None
+    segment: Path, table: str, read: Rows, schema: Mapping[str, pl.DataType], partition_by: str | None
 ) -> int:
     reached = tables.horizon(table, writer=segment.stem)
     count = 0
@@ -49,7 +49,7 @@ def _collect_segment(
         growing = is_growing(segment)  # asked before reading: a process that ends in between leaves nothing unread
         place = 0 if reached is None else (reached - _EPOCH) // _BYTE
         for lines in _whole_lines(segment, place):
-            rows = _rows(segment, place, lines, row, schema)
+            rows = _rows(segment, place, lines, read, schema)
             place += len(lines)
             if rows.height:
                 # The table's record of how far a writer has come is a moment; here it counts bytes as microseconds.
@@ -79,12 +79,12 @@ def _whole_lines(segment: Path, start: int) -> Iterator[bytes]:
                 rest = rest[len(whole) :]
 
 
-def _rows(segment: Path, place: int, lines: bytes, row: Row, schema: Mapping[str, pl.DataType]) -> pl.DataFrame:
+def _rows(segment: Path, place: int, lines: bytes, read: Rows, schema: Mapping[str, pl.DataType]) -> pl.DataFrame:
     records = []
     for line in lines.splitlines(keepends=True):
         if line.strip():
             try:
-                records.append(row(line))
+                records += read(line)
             except ValueError as error:
                 _keep_apart(segment, place, line, error)
         place += len(line)

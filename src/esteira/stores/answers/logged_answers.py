@@ -8,7 +8,8 @@ from esteira.contract import FeatureRows
 from esteira.serving.answers import Answer
 from esteira.serving.following import Serving
 from esteira.serving.post_processing import Processed
-from esteira.stores.answers.prediction_log import LoggedPrediction
+from esteira.serving.request_log import request_id
+from esteira.stores.answers.prediction_log import LoggedAnswers
 
 
 def logged_answers(
@@ -22,45 +23,30 @@ def logged_answers(
     *,
     now: datetime,
     horizon: datetime | None,
-) -> list[LoggedPrediction]:
-    """One record per answer, with what is withheld from the caller.
+) -> LoggedAnswers:
+    """The answers with what is withheld from the caller.
 
     ``given`` has the n entity keys and request inputs; ``found`` the features that were read for the places ``read``,
     in that order, or nothing.
     """
-    inputs = _rows(given, len(answers))
-    features, events, created = (
-        dict(zip(read, _rows(each, len(read)), strict=True)) if each else {}
-        for each in (found.values, found.event_times, found.created_times)
+    return LoggedAnswers.model_construct(  # of values that have just been made; checking them again costs as much
+        use_case=use_case,
+        release=serving.release.id,
+        model_version=serving.release.model_version,
+        feature_service=serving.release.feature_service,
+        requested_at=now,
+        horizon=horizon,
+        prediction_id=[each.prediction_id for each in answers],
+        entity_id=[each.entity_id for each in answers],
+        as_of=[each.computed_at for each in answers],
+        source=[each.source for each in answers],
+        prediction=[each.prediction for each in processed],
+        decision=[each.decision for each in processed],
+        changes=[each.changes for each in processed],
+        inputs=given,
+        read=list(read) if found.values else [],
+        features=found.values,
+        event_times=found.event_times,
+        created_times=found.created_times,
+        request_id=request_id.get(),
     )
-    return [
-        LoggedPrediction.model_construct(  # of values that have just been made; checking them again costs as much
-            prediction_id=answer.prediction_id,
-            use_case=use_case,
-            release=answer.release,
-            model_version=answer.model_version,
-            feature_service=serving.release.feature_service,
-            entity_id=answer.entity_id,
-            as_of=answer.computed_at,
-            requested_at=now,
-            horizon=horizon,
-            source=answer.source,
-            prediction=result.prediction,
-            decision=result.decision,
-            changes=result.changes,
-            inputs=inputs[place],
-            features=features.get(place, {}),
-            event_times=events.get(place, {}),
-            created_times=created.get(place, {}),
-        )
-        for place, (answer, result) in enumerate(zip(answers, processed, strict=True))
-    ]
-
-
-def _rows(columns: Mapping[str, Sequence[Any]], count: int) -> list[dict[str, Any]]:
-    if not columns:
-        return [{} for _ in range(count)]
-    if count == 1:
-        return [{name: values[0] for name, values in columns.items()}]
-    names = tuple(columns)
-    return [dict(zip(names, row, strict=True)) for row in zip(*columns.values(), strict=True)]

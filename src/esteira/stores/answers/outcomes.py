@@ -29,7 +29,7 @@ _WHOLE = datetime(1970, 1, 2, tzinfo=UTC)
 
 def collect(use_case: str) -> int:
     """Move what services were told into the table of reports; return how many, each exactly once."""
-    return collection.collect(reports_path(use_case), _table(use_case), _row, REPORTS)
+    return collection.collect(reports_path(use_case), _table(use_case), _rows, REPORTS)
 
 
 def append(use_case: UseCase, reports: Sequence[OutcomeReport], *, now: datetime) -> int:
@@ -67,8 +67,8 @@ def read_reported(use_case: str, *, until: datetime) -> pl.DataFrame:
     return settled.filter(pl.col("status") == COUNTED).select("entity_id", "outcome", EVENT, CREATED)
 
 
-def _row(line: bytes) -> dict[str, Any]:
-    return _columns(LoggedReport.model_validate_json(line))
+def _rows(line: bytes) -> list[dict[str, Any]]:
+    return [_columns(LoggedReport.model_validate_json(line))]
 
 
 def _columns(report: LoggedReport) -> dict[str, Any]:

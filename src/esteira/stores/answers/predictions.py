@@ -6,10 +6,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 import polars as pl
+from pydantic_core import to_jsonable_python
 
 from esteira.contract import MOMENT
 from esteira.stores.answers import collection
-from esteira.stores.answers.prediction_log import LoggedPrediction, segments_path
+from esteira.stores.answers.prediction_log import LoggedAnswers, segments_path
 from esteira.stores.data import tables
 
 PREDICTIONS: dict[str, pl.DataType] = {
@@ -40,11 +41,11 @@ _JSON = ("changes", "inputs", "features", "event_times", "created_times")
 
 
 def collect(use_case: str) -> int:
-    """Move every whole line of the prediction log into the table ``predictions_<use_case>``; return how many.
+    """Move every answer in the prediction log into the table ``predictions_<use_case>``; return how many.
 
-    Each line arrives exactly once, whatever is killed (see collection).
+    Each answer arrives exactly once, whatever is killed (see collection).
     """
-    return collection.collect(segments_path(use_case), table_name(use_case), _row, PREDICTIONS, partition_by="day")
+    return collection.collect(segments_path(use_case), table_name(use_case), _rows, PREDICTIONS, partition_by="day")
 
 
 def scan_predictions(use_case: str) -> pl.LazyFrame:
@@ -65,11 +66,16 @@ def read_predictions(use_case: str, after: datetime | None = None, until: dateti
     return rows.sort("as_of", "prediction_id").collect()
 
 
-def _row(line: bytes) -> dict[str, Any]:
-    logged = LoggedPrediction.model_validate_json(line)
-    plain = logged.model_dump(mode="json", include=set(_JSON))
-    whole = {name: json.dumps(plain[name]) for name in _JSON}
-    return {**logged.model_dump(), **whole, "day": logged.requested_at.astimezone(UTC).date()}
+def _rows(line: bytes) -> list[dict[str, Any]]:
+    logged = LoggedAnswers.model_validate_json(line)
+    day = logged.requested_at.astimezone(UTC).date()
+    return [
+        {**row, **{name: json.dumps(row[name], default=_plain) for name in _JSON}, "day": day} for row in logged.rows()
+    ]
+
+
+def _plain(value: Any) -> Any:
+    return to_jsonable_python(value)  # moments, and the changes of post-processing
 
 
 def table_name(use_case: str) -> str:

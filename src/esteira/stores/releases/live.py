@@ -247,10 +247,10 @@ class Live:
     ) -> list[Answer]:
         """Post-process, log, answer. ``read`` says for which places, in order, ``found`` has features."""
         answers, processed = answering.answers(serving, drawn, given, now=now)
-        records = logged_answers(
+        logged = logged_answers(
             self._use_case.name, serving, answers, processed, given, found, read, now=now, horizon=horizon
         )
-        await asyncio.wrap_future(self._log.write(records))
+        await asyncio.wrap_future(self._log.write(logged))
         measures().answered(answers)
         return answers
 

@@ -8,21 +8,22 @@ from pathlib import Path
 
 from esteira.settings import settings
 from esteira.stewardship.traces import Traces
+from esteira.stores.answers import prediction_log
 from esteira.stores.model_store import training_sets
 from esteira.stores.stewardship import byte_scan
 
 
 def erase_logged(traces: Traces) -> int:
-    """Blank every line of the log segments that names the entity, and remove files kept apart that do; how many.
+    """Take the entity out of every line of the log segments, and remove files kept apart that name it; how many.
 
-    A service may still be writing: it only appends, so whole lines are overwritten by spaces where they stand, and
-    collectors, who skip blank lines, are kept out meanwhile.
+    A service may still be writing: it only appends, so a line is overwritten where it stands, by what is left of it
+    and spaces, which readers skip; collectors are kept out meanwhile.
     """
     root, erased = settings().prediction_log_path, 0
     for path in byte_scan.places(root, traces.texts) if root.is_dir() else ():
         if path.suffix == ".jsonl":
             with _only_collector(path.parent):
-                erased += _blank_lines(path, traces) if path.exists() else 0
+                erased += _erase_answers(path, traces) if path.exists() else 0
         elif traces.in_json(path.read_text(errors="replace")):
             path.unlink()
             erased += 1
@@ -59,15 +60,16 @@ def erase_profiles(traces: Traces) -> int:
     return len(found)
 
 
-def _blank_lines(segment: Path, traces: Traces) -> int:
+def _erase_answers(segment: Path, traces: Traces) -> int:
     erased = 0
     with segment.open("r+b") as file:
         whole = file.read()
         place = 0
         for line in whole[: whole.rfind(b"\n") + 1].splitlines(keepends=True):
             if traces.in_json(line.decode(errors="replace")):
-                os.pwrite(file.fileno(), b" " * (len(line) - 1), place)
-                erased += 1
+                left, count = prediction_log.without(line, traces.are_in)
+                os.pwrite(file.fileno(), left.ljust(len(line) - 1), place)
+                erased += count
             place += len(line)
         os.fsync(file.fileno())
     return erased
