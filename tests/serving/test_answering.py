@@ -94,7 +94,7 @@ def test_an_entity_is_answered_once_per_request() -> None:
 
 def test_the_same_output_made_ahead_is_answered_and_post_processed_as_if_computed() -> None:
     ruled = replace(SERVING, predictor=Predictor(CARD, xgboost_pipeline(), _rules()))
-    now = [replace(each, output=0.1) for each in computed()]
+    now = [each._replace(output=0.1) for each in computed()]
     ahead = [answering.drawn_ahead(each.entity_id, Ahead(output=0.1)) for each in now]
     for one, other in zip(answered(now, ruled), answered(ahead, ruled), strict=True):
         assert (one.prediction, one.band, one.changes) == (other.prediction, other.band, other.changes)
@@ -119,7 +119,7 @@ def test_what_is_suppressed_is_told_without_any_number_and_logged_with_it() -> N
 def test_an_estimate_comes_with_its_interval_inside_the_bounds() -> None:
     estimate = card(kind="regression", bounds=(0.0, 60.0), residuals=(-20.0, 30.0))
     serving = replace(SERVING, predictor=Predictor(estimate, linear_pipeline()))
-    outputs = [replace(each, output=output) for each, output in zip(computed(), (10.0, 45.0), strict=True)]
+    outputs = [each._replace(output=output) for each, output in zip(computed(), (10.0, 45.0), strict=True)]
     assert [each.interval for each in answered(outputs, serving)] == [(0.0, 40.0), (25.0, 60.0)]
     assert [each.decision for each in answered(outputs, serving)] == [None, None]
 

@@ -108,6 +108,8 @@ def transform(
 
 def _typed(column: Sequence[Any], kind: ValueType) -> list[Any]:
     """The values in their declared type, NaN and None as None. Raises TypeError naming the first that does not fit."""
+    if set(map(type, column)) <= {_AS_IT_IS.get(kind), type(None)}:  # nearly always, and value by value is dear
+        return [None if each != each else each for each in column]  # noqa: PLR0124 - NaN, alone, differs from itself
     accepted, convert = _TYPES.get(kind, (object, lambda value: value))
     typed: list[Any] = []
     for each in column:
@@ -122,6 +124,13 @@ def _typed(column: Sequence[Any], kind: ValueType) -> list[Any]:
 
 
 _FLOAT = struct.Struct("<f")
+_AS_IT_IS: Mapping[ValueType, type] = {
+    ValueType.DOUBLE: float,
+    ValueType.INT32: int,
+    ValueType.INT64: int,
+    ValueType.BOOL: bool,
+    ValueType.STRING: str,
+}
 _TYPES: Mapping[ValueType, tuple[Any, Callable[[Any], Any]]] = {
     ValueType.DOUBLE: ((int, float), float),
     ValueType.FLOAT: ((int, float), lambda value: _FLOAT.unpack(_FLOAT.pack(value))[0]),

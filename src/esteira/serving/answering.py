@@ -2,16 +2,15 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from esteira.contract import FeatureRows, ServingPolicy
 from esteira.errors import FeatureError, InvalidRequest
 from esteira.serving.answers import Answer, Explanation, Source
 from esteira.serving.following import Serving
 from esteira.serving.freshness import Shortfall
-from esteira.serving.post_processing import Processed
+from esteira.serving.post_processing import Change, Processed
 
 Columns = Mapping[str, Sequence[Any]]
 _CLOCK_SKEW = timedelta(minutes=1)
@@ -33,8 +32,7 @@ class MadeAhead(Protocol):
     def missing(self) -> Sequence[str]: ...  # noqa: D102
 
 
-@dataclass(frozen=True, slots=True)
-class Drawn:
+class Drawn(NamedTuple):
     """What one answer is drawn from, before post-processing."""
 
     entity_id: str
@@ -82,14 +80,15 @@ def compute(
             for place, value in enumerate(values):
                 if value is None:
                     missing[place].append(name)
-    ages = {view: _ages(times, as_of) for view, times in found.event_times.items()}
+    views = tuple(found.event_times)
+    ages = _by_entity([_ages(times, as_of) for times in found.event_times.values()], len(entity_ids))
     return [
         Drawn(
             entity_id=entity_id,
             output=output,
             source=source,
             computed_at=as_of,
-            feature_ages={view: each[place] for view, each in ages.items()},
+            feature_ages=dict(zip(views, ages[place], strict=True)),
             missing=missing[place],
             explanation=explained[place] if explained else None,
         )
@@ -120,7 +119,7 @@ def fall_back(
     release's constant and the card has none.
     """
     if computed is not None and (lack is None or lack.otherwise == "answer"):
-        return computed if lack is None else replace(computed, stale=lack.stale)
+        return computed if lack is None else computed._replace(stale=lack.stale)
     if lack is not None and lack.otherwise == "default":
         return Drawn(
             entity_id=entity_id,
@@ -171,29 +170,28 @@ def answers(
     for place, (each, result) in enumerate(zip(drawn, processed, strict=True)):
         shown = result.suppressed is None
         told.append(
-            Answer.model_construct(  # every value has just been made, and checking them again costs as much
-                prediction_id=random[32 * place : 32 * place + 32],
-                entity_id=each.entity_id,
-                prediction=result.prediction if shown else None,
-                interval=_interval(result, residuals, low, high) if shown and residuals else None,
-                decision=result.decision if shown else None,
-                band=result.band if shown else None,
-                rank=result.rank,
-                suppressed=result.suppressed,
-                changes=[
-                    change if shown else change.model_copy(update={"before": None, "after": None})
-                    for change in result.changes
-                ],
-                source=each.source,
-                computed_at=each.computed_at,
-                age_seconds=max(now - each.computed_at, _ZERO).total_seconds(),
-                feature_ages=each.feature_ages,
-                missing=list(each.missing),
-                stale=list(each.stale),
-                fallback=each.fallback,
-                explanation=each.explanation if shown else None,
-                release=release,
-                model_version=version,
+            Answer.of(
+                {
+                    "prediction_id": random[32 * place : 32 * place + 32],
+                    "entity_id": each.entity_id,
+                    "prediction": result.prediction if shown else None,
+                    "interval": _interval(result, residuals, low, high) if shown and residuals else None,
+                    "decision": result.decision if shown else None,
+                    "band": result.band if shown else None,
+                    "rank": result.rank,
+                    "suppressed": result.suppressed,
+                    "changes": list(result.changes) if shown else [_withheld(change) for change in result.changes],
+                    "source": each.source,
+                    "computed_at": each.computed_at,
+                    "age_seconds": max(now - each.computed_at, _ZERO).total_seconds(),
+                    "feature_ages": each.feature_ages,
+                    "missing": list(each.missing),
+                    "stale": list(each.stale),
+                    "fallback": each.fallback,
+                    "explanation": each.explanation if shown else None,
+                    "release": release,
+                    "model_version": version,
+                }
             )
         )
     return told, processed
@@ -202,6 +200,14 @@ def answers(
 def _ages(times: Sequence[datetime | None], as_of: datetime) -> list[float | None]:
     known = {each: (as_of - each).total_seconds() for each in set(times) if each is not None}  # many share their times
     return [None if each is None else known[each] for each in times]
+
+
+def _by_entity(columns: Sequence[Sequence[Any]], count: int) -> list[tuple[Any, ...]]:
+    return list(zip(*columns, strict=True)) if columns else [()] * count
+
+
+def _withheld(change: Change) -> Change:
+    return change.model_copy(update={"before": None, "after": None})
 
 
 def _interval(result: Processed, residuals: tuple[float, float], low: float, high: float) -> tuple[float, float]:

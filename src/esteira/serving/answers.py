@@ -1,7 +1,7 @@
 """What every service answers, whatever it predicts: one contract for computed and cached predictions."""
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import ConfigDict, Field
 
@@ -89,6 +89,22 @@ class Answer(Frozen):
     explanation: Explanation | None = Field(description="If it was asked for.")
     release: int
     model_version: str
+
+    @classmethod
+    def of(cls, values: dict[str, Any]) -> Self:
+        """The answer with ``values`` for all fields, which have just been made and are not checked again.
+
+        It is what ``model_construct(**values)`` makes in a fifth of the time, which a request of a hundred feels.
+        """
+        made = cls.__new__(cls)
+        object.__setattr__(made, "__dict__", values)
+        object.__setattr__(made, "__pydantic_fields_set__", _FIELDS)
+        object.__setattr__(made, "__pydantic_extra__", None)
+        object.__setattr__(made, "__pydantic_private__", None)
+        return made
+
+
+_FIELDS = set(Answer.model_fields)
 
 
 class Answers(Frozen):

@@ -5,6 +5,7 @@ asks about, so they are off.
 """
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -57,10 +58,9 @@ class Measures:
 
     def answered(self, answers: Sequence[Answer]) -> None:
         """Count the predictions of one request."""
-        for each in answers:
-            self._answers.labels(each.source).inc()
-            if each.missing or each.stale:
-                self._lacking.inc()
+        for source, count in Counter(each.source for each in answers).items():
+            self._answers.labels(source).inc(count)
+        self._lacking.inc(sum(1 for each in answers if each.missing or each.stale))
         for view in answers[0].feature_ages if answers else ():
             ages = [age for each in answers if (age := each.feature_ages.get(view)) is not None]
             if ages:

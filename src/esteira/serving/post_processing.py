@@ -1,8 +1,7 @@
 """What happens to a model's output before anybody sees it: bounds, declared rules, the decision at the threshold."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, Protocol, Self
+from typing import Any, Literal, NamedTuple, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,8 +38,7 @@ class Released(Protocol):
     def rules(self) -> Rules: ...  # noqa: D102
 
 
-@dataclass(frozen=True, slots=True)
-class Processed:
+class Processed(NamedTuple):
     """One model output as it may be answered."""
 
     prediction: float
@@ -163,8 +161,7 @@ def _reach(rule: Clip | Floor) -> tuple[float, float]:
 
 
 def _with(answer: Processed, *changes: Change, **fields: Any) -> Processed:
-    kept = {name: getattr(answer, name) for name in Processed.__slots__}
-    return Processed(**{**kept, **fields, "changes": (*answer.changes, *changes)})
+    return answer._replace(changes=(*answer.changes, *changes), **fields)
 
 
 def _scored(rule: Boost, answer: Processed, score: float, held: bool) -> Processed:
