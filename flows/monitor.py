@@ -5,11 +5,12 @@ from datetime import datetime
 from prefect import flow
 
 from esteira.model_card import Frozen
+from esteira.monitoring.comparison import Comparison
 from esteira.monitoring.policy import Verdict, WindowFacts
 from flows.moment import moment_of_run
 from flows.report import publish
 from flows.steps import monitoring as steps
-from flows.steps import parity
+from flows.steps import parity, traffic
 from flows.steps.data import require_ingested
 
 
@@ -23,6 +24,8 @@ class Monitored(Frozen):
     skew: parity.Skew
     verdict: Verdict
     done: str
+    challenger: Comparison | None = None
+    """How a challenger beside the champion does, if there is one."""
 
 
 @flow(name="monitor", flow_run_name="monitor-{use_case}")
@@ -36,6 +39,7 @@ def monitor(use_case: str, as_of: datetime | None = None) -> Monitored:
     5. Decide: keep, watch, retrain or roll back.
     6. Open and deliver alerts of what a person must look at.
     7. Ring for the retrain, or roll back, if that release is still live.
+    8. Compare a challenger beside it, and take it away if it does harm.
     """
     moment = moment_of_run(as_of)
     require_ingested(use_case, moment)
@@ -46,6 +50,8 @@ def monitor(use_case: str, as_of: datetime | None = None) -> Monitored:
     verdict = steps.decide_about(use_case, judged, windows, skew, moment)
     steps.raise_alarms(use_case, judged, verdict)
     done = steps.act_on(use_case, judged, verdict)
+    compared = traffic.compare_challenger(use_case, moment)
+    said = traffic.stop_on_harm(use_case, compared, moment)
     monitored = Monitored(
         use_case=use_case,
         as_of=moment,
@@ -54,11 +60,12 @@ def monitor(use_case: str, as_of: datetime | None = None) -> Monitored:
         skew=skew,
         verdict=verdict,
         done=done,
+        challenger=compared,
     )
     publish(
         "monitored",
         f"{verdict.action}: {use_case} at {moment:%Y-%m-%d %H:%M} UTC",
         verdict,
-        sentences=(*skew.sentences, done),
+        sentences=(*skew.sentences, done, *said),
     )
     return monitored

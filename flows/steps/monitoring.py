@@ -50,7 +50,7 @@ def look_at_windows(use_case: str, judged: int, as_of: datetime) -> list[WindowF
     reference = read_profile(model.attachments[REFERENCE])
     limits = declared.monitor
     served = _served(use_case, release.model_version, as_of - limits.windows * limits.window, as_of)
-    happened = _outcomes(declared, as_of)
+    happened = known_outcomes(declared, as_of)
     facts = []
     for place in range(limits.windows, 0, -1):
         start, end = as_of - place * limits.window, as_of - (place - 1) * limits.window
@@ -84,10 +84,10 @@ def decide_about(use_case: str, judged: int, windows: list[WindowFacts], skew: S
         metric=metric,
         expected=card.metrics[metric],
         model_as_of=card.as_of,
-        released_at=release.released_at,
+        released_at=ledger.live_since(release),
         has_earlier_release=ledger.before(release) != 0,
         retrains_requested_at=tuple(each.as_of for each in retrain_requests.asked_by(use_case)),
-        refused_in_a_row=_refused_since(use_case, release.released_at),
+        refused_in_a_row=_refused_since(use_case, ledger.live_since(release)),
     )
     verdict = decide(declared.monitor, windows, situation, as_of=as_of)
     if skew.unexplained:
@@ -149,6 +149,15 @@ def act_on(use_case: str, judged: int, verdict: Verdict) -> str:
             return "nothing"
 
 
+def known_outcomes(declared: UseCase, as_of: datetime) -> pl.DataFrame:
+    """What the source shows and what was reported; join_outcomes takes what became known last."""
+    known = declared.build_outcomes(tables.read_known(declared.outcome_reads, as_of))
+    reported = outcomes.read_reported(declared.name, until=as_of)
+    columns = {name: known.schema[name] for name in ("outcome", EVENT, CREATED)}
+    seen = known.select(pl.col(declared.entity_id).cast(pl.String).alias("entity_id"), *columns)
+    return pl.concat([seen, reported.select("entity_id", *columns).cast(columns)])  # type: ignore[arg-type]
+
+
 def _ask_for_retrain(use_case: str, judged: int, as_of: datetime, reason: str) -> str:
     key = f"{use_case}-after-release-{judged}-{as_of:%Y%m%dT%H%M}"
     retrain_requests.ask(RetrainRequest(key=key, use_case=use_case, as_of=as_of, reason=reason))
@@ -169,15 +178,6 @@ def _served(use_case: str, model_version: str, after: datetime, until: datetime)
 def _features(window: pl.DataFrame, card: ModelCard) -> pl.DataFrame:
     types = pl.Struct({each.name: pl.Float64() if each.type == "number" else pl.String() for each in card.columns})
     return window.select(pl.col("features").str.json_decode(types).struct.unnest(), pl.col(PREDICTION))
-
-
-def _outcomes(declared: UseCase, as_of: datetime) -> pl.DataFrame:
-    """What the source shows and what was reported; join_outcomes takes what became known last."""
-    known = declared.build_outcomes(tables.read_known(declared.outcome_reads, as_of))
-    reported = outcomes.read_reported(declared.name, until=as_of)
-    columns = {name: known.schema[name] for name in ("outcome", EVENT, CREATED)}
-    seen = known.select(pl.col(declared.entity_id).cast(pl.String).alias("entity_id"), *columns)
-    return pl.concat([seen, reported.select("entity_id", *columns).cast(columns)])  # type: ignore[arg-type]
 
 
 def _refused_since(use_case: str, moment: datetime) -> int:

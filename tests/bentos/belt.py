@@ -13,8 +13,10 @@ from esteira import use_cases
 from esteira.contract import EVENT, utc
 from esteira.encoding import ColumnEncoder
 from esteira.model_card import ModelCard
+from esteira.serving.predictor import Predictor
 from esteira.stores.data import tables
 from esteira.stores.feature_store import features
+from esteira.stores.feature_store.online_features import OnlineFeatures
 from esteira.stores.model_store import models
 from esteira.stores.releases import ledger
 from flows.steps import data
@@ -31,10 +33,10 @@ def ingest() -> None:
     data.write_online.fn(USE_CASE.name, REACHED)
 
 
-def entities() -> pl.DataFrame:
-    """Flights that are known and still to depart, as entity rows asked about now."""
-    known = USE_CASE.build_entities(tables.read_known(USE_CASE.entity_reads, REACHED))
-    ahead = known.filter((pl.col(EVENT) > REACHED) & (pl.col(EVENT) < REACHED + timedelta(hours=24)))
+def entities(asked: datetime = REACHED) -> pl.DataFrame:
+    """Flights that are known and still to depart, as entity rows asked about then."""
+    known = USE_CASE.build_entities(tables.read_known(USE_CASE.entity_reads, asked))
+    ahead = known.filter((pl.col(EVENT) > asked) & (pl.col(EVENT) < asked + timedelta(hours=24)))
     return ahead.sort(USE_CASE.entity_id)
 
 
@@ -44,6 +46,18 @@ def question(row: dict[str, Any]) -> dict[str, Any]:
     times = ("scheduled_departure", "scheduled_arrival")
     moments = {name: datetime.fromtimestamp(row[name], tz=REACHED.tzinfo).isoformat() for name in times}
     return {**{name: row[name] for name in keys}, **moments}
+
+
+def offline(card: ModelCard, rows: pl.DataFrame, count: int) -> list[float]:
+    """What a stored model says in this process of the first ``count`` entities, from the same online store."""
+    asked = rows.head(count).with_columns(pl.lit(int(REACHED.timestamp())).alias("predicted_at"))
+    wanted = sorted({*USE_CASE.entity_keys, *USE_CASE.request_inputs})
+    store = OnlineFeatures(features.open_store(), card.feature_service)
+    found = store.read(asked.select(wanted).to_dict(as_series=False), REACHED)
+    said: list[float] = (
+        Predictor(card, models.load(card.use_case, card.version).pipeline).predict(found.values).tolist()
+    )
+    return said
 
 
 def train(seed: int) -> ModelCard:

@@ -44,6 +44,7 @@ def test_help_names_every_verb(home: Path) -> None:
         ),
         (("serve", "flight_delay"), 1, "Nothing is released for use case 'flight_delay'"),
         (("rollback", "flight_delay", "--reason", "alarms"), 1, "ingest, train and validate"),
+        (("traffic", "flight_delay", "--split", "m2"), 2, "Say one of: --shadow MODEL, --split MODEL --share SHARE"),
         (("releases", "show", "flight_delay", "7"), 2, "Unknown release 7"),
         (("releases", "at", "flight_delay", "2013-03-01"), 1, "Nothing was released"),
     ],

@@ -108,3 +108,23 @@ def test_a_ledger_that_is_gone_for_a_while_does_not_stop_serving(ledger: Ledger,
     ledger.live = Named(1)
     following.look()
     assert following.trouble is None
+
+
+def test_a_challenger_that_could_not_be_loaded_is_tried_again_later(ledger: Ledger) -> None:
+    loaded: list[int] = []
+
+    def load(release: Release) -> Serving:
+        loaded.append(release.id)
+        trouble = "The challenger m2 is not asked anything" if len(loaded) < 3 else None
+        return Serving(release=release, predictor=PREDICTOR, features=NoFeatures(), trouble=trouble)
+
+    following = Following(ledger.answer, load)
+    ledger.live = Named(1)
+    for _ in range(20):
+        following.look()
+    assert loaded == [1]
+    assert following.require().trouble is not None
+    for _ in range(40):
+        following.look()
+    assert loaded == [1, 1, 1]
+    assert following.require().trouble is None

@@ -14,6 +14,7 @@ from rich.table import Table
 from esteira import use_cases
 from esteira.cli import alerts, data, features, keys, models, outcomes, predictions, runs, train, verdicts
 from esteira.cli.audit import audit
+from esteira.cli.challengers import ab, traffic
 from esteira.cli.check import check
 from esteira.cli.reproduce import reproduce
 from esteira.cli.worth import worth
@@ -39,8 +40,10 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(verdicts.app, name="verdicts")
 app.add_typer(alerts.app, name="alerts")
 app.add_typer(outcomes.app, name="outcomes")
+app.add_typer(ab, name="ab")
 app.command()(audit)
 app.command()(check)
+app.command()(traffic)
 app.command()(train.train)
 app.command()(reproduce)
 console = Console()

@@ -3,6 +3,7 @@
 import io
 from collections.abc import Sequence
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import matplotlib as mpl
 import numpy as np
@@ -10,15 +11,18 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from esteira.model_card import ModelCard
+from esteira.monitoring.comparison import Comparison
 from esteira.stores.releases.ledger import Release
-from flows.monitor import Monitored
+
+if TYPE_CHECKING:  # Prefect takes seconds, and other plots do without
+    from flows.monitor import Monitored
 
 mpl.use("svg")
 _INK, _BLUE, _ORANGE = "#808890", "#3b82c4", "#e08a3c"
 _MOST_COLUMNS = 20
 
 
-def quality_over_time(monitored: Sequence[Monitored], releases: Sequence[Release]) -> str:
+def quality_over_time(monitored: Sequence["Monitored"], releases: Sequence[Release]) -> str:
     """AUC and log-loss of each monitored week's live predictions with intervals; releases are marked."""
     figure, axes = _figure(1, 2, height=2.8)
     for place, metric in enumerate(("auc", "log_loss")):
@@ -40,7 +44,7 @@ def quality_over_time(monitored: Sequence[Monitored], releases: Sequence[Release
     return _svg(figure)
 
 
-def drift_heat_map(monitored: Sequence[Monitored]) -> str:
+def drift_heat_map(monitored: Sequence["Monitored"]) -> str:
     """Distance from the reference over its threshold, most important columns by weeks; above 1 a column has moved."""
     judged = [(seen.windows[-1].end, seen.windows[-1].drift) for seen in monitored if seen.windows[-1].drift]
     known = [(moment, drift) for moment, drift in judged if drift is not None and drift.known]
@@ -89,6 +93,21 @@ def latencies(seconds: Sequence[float]) -> str:
     axes[0].plot(1000 * np.asarray(seconds), ".", markersize=2, color=_BLUE)
     axes[0].set_yscale("log")
     axes[0].set_title("milliseconds per request, during retraining and change-over")
+    return _svg(figure)
+
+
+def difference_over_entities(compared: Comparison) -> str:
+    """The difference in loss between challenger and champion as outcomes became known, with its interval."""
+    figure, axes = _figure(1, 1, height=3)
+    entities = [each.entities for each in compared.looks]
+    low, high = [each.low for each in compared.looks], [each.high for each in compared.looks]
+    axes[0].fill_between(entities, low, high, color=_BLUE, alpha=0.25, linewidth=0)
+    axes[0].plot(entities, [each.estimate for each in compared.looks], color=_BLUE)
+    axes[0].axhline(0, color=_ORANGE, linestyle="--")
+    widest = max(abs(each) for each in (compared.looks[-1].low, compared.looks[-1].high))
+    axes[0].set_ylim(-4 * widest, 4 * widest)  # the first intervals are as wide as a loss can be
+    axes[0].set_xlabel("entities with a known outcome", color=_INK, fontsize=8)
+    axes[0].set_title(f"{compared.loss} of {compared.challenger} less that of {compared.champion}; above 0 it is worse")
     return _svg(figure)
 
 

@@ -8,6 +8,7 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Literal
 
 import prometheus_client as prometheus
 from prometheus_client import multiprocess
@@ -44,6 +45,12 @@ class Measures:
         self._dropped = prometheus.Gauge(
             "esteira_log_dropped", "Answers given without being logged.", multiprocess_mode="livesum"
         )
+        self._shadowed = prometheus.Counter(
+            "esteira_shadow", "Predictions asked of a challenger whose answers nobody gets.", ["result"]
+        )
+        self._stood_in = prometheus.Counter(
+            "esteira_stand_ins", "Predictions given by the champion because its challenger failed."
+        )
         self._replies: dict[tuple[str, int], tuple[prometheus.Counter, prometheus.Histogram]] = {}
         self._served: tuple[str, str, str] | None = None
 
@@ -65,6 +72,14 @@ class Measures:
             ages = [age for each in answers if (age := each.feature_ages.get(view)) is not None]
             if ages:
                 self._ages.labels(view).observe(max(ages))
+
+    def shadowed(self, result: Literal["logged", "failed", "dropped"], count: int) -> None:
+        """Count predictions in the shadow."""
+        self._shadowed.labels(result).inc(count)
+
+    def stood_in(self, count: int) -> None:
+        """Count predictions that a challenger owed to callers."""
+        self._stood_in.inc(count)
 
     def serves(self, use_case: str, release: int, model_version: str) -> None:
         """Say what is served now."""

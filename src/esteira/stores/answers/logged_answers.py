@@ -49,4 +49,5 @@ def logged_answers(
         event_times=found.event_times,
         created_times=found.created_times,
         request_id=request_id.get(),
+        role=serving.role,
     )

@@ -15,6 +15,7 @@ from esteira.serving.post_processing import Change
 from esteira.serving.request_log import request_id
 from esteira.settings import settings
 from esteira.stores.answers.segments import SegmentLog
+from esteira.traffic import CHAMPION, Role
 
 
 def _under_way() -> str:
@@ -58,12 +59,17 @@ class LoggedAnswers(Frozen):
     """Per view, when the values read had become known."""
     request_id: str = Field(default_factory=_under_way)
     """The request they answered, as the reply's header and the service's log call it."""
+    role: Role = CHAMPION
+    """By whom: the released model, or the challenger beside it."""
+    shadow_of: list[str] = Field(default_factory=list)
+    """Of answers in the shadow, which nobody was given: those that were given instead. Of others, nothing."""
     share: float = 1.0
     """The share of answers that was logged then: a count of answers is a sum of 1 / share."""
 
     @model_validator(mode="after")
     def _columns_are_of_one_length(self) -> Self:
         lengths = {len(getattr(self, name)) for name in _EACH} | {len(each) for each in self.inputs.values()}
+        lengths |= {len(self.shadow_of)} if self.shadow_of else set()
         if lengths != {len(self)} or not set(self.read) <= set(range(len(self))):
             raise ValueError("its columns differ in length")
         for columns in (self.features, self.event_times, self.created_times):
@@ -78,7 +84,8 @@ class LoggedAnswers(Frozen):
     def rows(self) -> list[dict[str, Any]]:
         """One record per answer: what all share, and its own value of every column."""
         shared = {name: getattr(self, name) for name in _SHARED}
-        each = {name: getattr(self, name) for name in _EACH}
+        each: dict[str, Sequence[Any]] = {name: getattr(self, name) for name in _EACH}
+        each["shadow_of"] = self.shadow_of or [None] * len(self)
         inputs = _rows(self.inputs, len(self))
         found = {
             name: dict(zip(self.read, _rows(getattr(self, name), len(self.read)), strict=True)) for name in _OF_READ
@@ -98,6 +105,7 @@ class LoggedAnswers(Frozen):
         new = {place: index for index, place in enumerate(places)}
         of_read = [index for index, place in enumerate(self.read) if place in new]
         kept: dict[str, Any] = {name: [getattr(self, name)[place] for place in places] for name in _EACH}
+        kept["shadow_of"] = [self.shadow_of[place] for place in places] if self.shadow_of else []
         kept["inputs"] = {name: [values[place] for place in places] for name, values in self.inputs.items()}
         kept["read"] = [new[self.read[index]] for index in of_read]
         for name in _OF_READ:
@@ -106,7 +114,7 @@ class LoggedAnswers(Frozen):
 
 
 _SHARED = (
-    "use_case", "release", "model_version", "feature_service", "requested_at", "horizon", "request_id", "share",
+    "use_case", "release", "model_version", "feature_service", "requested_at", "horizon", "request_id", "role", "share",
 )  # fmt: skip
 _EACH = ("prediction_id", "entity_id", "as_of", "source", "prediction", "decision", "changes")
 _OF_READ = ("features", "event_times", "created_times")
@@ -152,7 +160,8 @@ class PredictionLog:
         """
         sampled = answers
         if self._share < 1:
-            places = [place for place, name in enumerate(answers.prediction_id) if is_sampled(name, self._share)]
+            names = answers.shadow_of or answers.prediction_id  # a shadow is kept if what it shadows is
+            places = [place for place, name in enumerate(names) if is_sampled(name, self._share)]
             sampled = answers.only(places).model_copy(update={"share": self._share})
         line = to_json(sampled) + b"\n" if len(sampled) else b""
         return self._segments.write(line, count=len(sampled))

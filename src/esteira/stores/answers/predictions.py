@@ -12,6 +12,7 @@ from esteira.contract import MOMENT
 from esteira.stores.answers import collection
 from esteira.stores.answers.prediction_log import LoggedAnswers, segments_path
 from esteira.stores.data import tables
+from esteira.traffic import CHALLENGER, CHAMPION, Role
 
 PREDICTIONS: dict[str, pl.DataType] = {
     "prediction_id": pl.String(),
@@ -33,6 +34,8 @@ PREDICTIONS: dict[str, pl.DataType] = {
     "event_times": pl.String(),
     "created_times": pl.String(),
     "request_id": pl.String(),
+    "role": pl.String(),
+    "shadow_of": pl.String(),
     "share": pl.Float64(),
     # Of requested_at, in UTC: the table is partitioned by it.
     "day": pl.Date(),
@@ -49,16 +52,23 @@ def collect(use_case: str) -> int:
 
 
 def scan_predictions(use_case: str) -> pl.LazyFrame:
-    """Collected predictions in the columns of ``PREDICTIONS``. Raises MissingData when none were ever collected."""
+    """All collected predictions in the columns of ``PREDICTIONS``. Raises MissingData when there never were any."""
     return tables.scan(table_name(use_case))
 
 
-def read_predictions(use_case: str, after: datetime | None = None, until: datetime | None = None) -> pl.DataFrame:
+def read_predictions(
+    use_case: str,
+    after: datetime | None = None,
+    until: datetime | None = None,
+    *,
+    roles: Sequence[Role] = (CHAMPION,),
+) -> pl.DataFrame:
     """Collected predictions with ``after < as_of <= until``, in the columns of ``PREDICTIONS``, oldest first.
 
+    The champion's only, unless ``roles`` are named: what a challenger says is no evidence about what is released.
     Raises MissingData when none were ever collected.
     """
-    rows = scan_predictions(use_case)
+    rows = scan_predictions(use_case).filter(pl.col("role").is_in(roles))
     if after is not None:
         rows = rows.filter(pl.col("as_of") > after)
     if until is not None:
@@ -87,5 +97,5 @@ def asked_lately(use_case: str, after: datetime, until: datetime, columns: Seque
     """What requests brought along of ``columns``, for predictions with ``after < as_of <= until``; None if none."""
     if not tables.exists(table_name(use_case)):
         return None
-    asked = read_predictions(use_case, after, until)["inputs"]
+    asked = read_predictions(use_case, after, until, roles=(CHAMPION, CHALLENGER))["inputs"]
     return asked.str.json_decode(pl.Struct(dict.fromkeys(columns, pl.String))).struct.unnest() if len(asked) else None

@@ -18,6 +18,7 @@ from esteira.rules import Rules
 from esteira.stewardship.audit_chain import Deed
 from esteira.stores import audit
 from esteira.stores.database import APPEND_ONLY, Moment, lock, transaction
+from esteira.traffic import Traffic
 
 
 class Proposal(Frozen):
@@ -34,6 +35,8 @@ class Proposal(Frozen):
     bounds: tuple[float, float]
     rules: Rules = ()
     """Its post-processing beyond threshold and bounds."""
+    traffic: Traffic | None = None
+    """The challenger beside it, if there is one."""
     actor: str
     reason: str
     evidence: Mapping[str, Any] = Field(default_factory=dict)
@@ -49,13 +52,13 @@ class Release(Proposal):
     follows: int
     """The release before it; 0 for a use case's first."""
     restores: int | None = None
-    """The earlier release whose content this one has, when it is a rollback."""
+    """The earlier release whose content this one has, when it is a rollback or has other traffic only."""
     recorded_at: datetime
     """When the row was written, by the wall clock."""
 
     @property
     def origin(self) -> int:
-        """The release that first had this content: itself, unless it is a rollback."""
+        """The release that first had this content, traffic aside."""
         return self.restores or self.id
 
 
@@ -74,6 +77,7 @@ _releases = sa.Table(
     sa.Column("threshold", sa.Float, nullable=False),
     sa.Column("bounds", sa.JSON, nullable=False),
     sa.Column("rules", sa.JSON, nullable=False),
+    sa.Column("traffic", sa.JSON(none_as_null=True), nullable=True),
     sa.Column("actor", sa.String, nullable=False),
     sa.Column("reason", sa.String, nullable=False),
     sa.Column("evidence", sa.JSON, nullable=False),
@@ -152,7 +156,7 @@ def append(proposal: Proposal, *, follows: int, restores: int | None = None) -> 
     try:
         with audit.transaction(_metadata) as connection:
             written = connection.execute(sa.insert(_releases).values(**row)).inserted_primary_key
-            audit.write(connection, _deed(proposal, written[0], restores))  # type: ignore[index]  # an insert has a key
+            audit.write(connection, _deed(proposal, written[0], restores, newest))  # type: ignore[index]  # an insert has a key
     except sa.exc.IntegrityError as error:
         raise _moved(proposal, follows) from error
     return release(proposal.use_case, int(written[0]))  # type: ignore[index]  # an insert has a key
@@ -184,10 +188,7 @@ def roll_back(use_case: str, *, undoes: int, to: int | None, actor: str, reason:
     """
     current = live(use_case)
     if current.id != undoes:
-        raise LedgerMoved(
-            f"Release {undoes} of {use_case!r} was to be rolled back, but release {current.id} is live. Nothing was "
-            "written. Look at what is live first: esteira releases list."
-        )
+        raise moved_on(use_case, undoes, current)
     target = before(current) if to is None else to
     if target == 0:
         raise ReleaseError(
@@ -197,18 +198,37 @@ def roll_back(use_case: str, *, undoes: int, to: int | None, actor: str, reason:
     if earlier.origin == current.origin:
         raise ReleaseError(f"Release {target} of {use_case!r} is live already.")
     kept = {name: getattr(earlier, name) for name in Proposal.model_fields}
-    kept |= {"actor": actor, "reason": f"Rolled back to release {earlier.origin}: {reason}"}
+    kept |= {"actor": actor, "reason": f"Rolled back to release {earlier.origin}: {reason}", "traffic": None}
     kept["released_at"] = max(at, current.released_at)
     return append(Proposal(**kept), follows=current.id, restores=earlier.origin)
 
 
-def _deed(proposal: Proposal, release_id: int, restores: int | None) -> Deed:
+def change_traffic(current: Release, traffic: Traffic | None, *, actor: str, reason: str, at: datetime) -> Release:
+    """Append ``current`` again with other traffic, or with none, if it is still live. Raises LedgerMoved."""
+    kept = {name: getattr(current, name) for name in Proposal.model_fields}
+    kept |= {"traffic": traffic, "actor": actor, "reason": reason, "released_at": max(at, current.released_at)}
+    return append(Proposal(**kept), follows=current.id, restores=current.origin)
+
+
+def live_since(current: Release) -> datetime:
+    """When the content of ``current`` went live: changes of its traffic since then do not count."""
+    while current.follows and (earlier := release(current.use_case, current.follows)).origin == current.origin:
+        current = earlier
+    return current.released_at
+
+
+def _deed(proposal: Proposal, release_id: int, restores: int | None, newest: Release | None) -> Deed:
+    action = "released" if restores is None else "rolled back"
+    if newest is not None and restores == newest.origin:
+        action = "changed traffic"
+    traffic = proposal.traffic.model_dump() if proposal.traffic else None
+    details = {"model": proposal.model_version, "card_sha256": proposal.card_sha256, "restores": restores}
     return Deed(
         actor=proposal.actor,
-        action="released" if restores is None else "rolled back",
+        action=action,
         subject=f"release:{proposal.use_case}/{release_id}",
         reason=proposal.reason,
-        details={"model": proposal.model_version, "card_sha256": proposal.card_sha256, "restores": restores},
+        details=details if traffic is None else {**details, "traffic": traffic},
         as_of=proposal.released_at,
     )
 
@@ -223,6 +243,14 @@ def _newest(condition: sa.ColumnElement[bool]) -> Release | None:
 
 def _release(row: sa.Row[Any]) -> Release:
     return Release(**row._mapping)
+
+
+def moved_on(use_case: str, undoes: int, current: Release) -> LedgerMoved:
+    """Why nothing is done to release ``undoes`` any more."""
+    return LedgerMoved(
+        f"Release {undoes} of {use_case!r} was to be undone, but release {current.id} is live. Nothing was written. "
+        "Look at what is live first: esteira releases list."
+    )
 
 
 def _moved(proposal: Proposal, follows: int) -> LedgerMoved:

@@ -4,31 +4,33 @@ A bento joins this to its endpoints and says only how a question becomes entity 
 """
 
 import asyncio
+import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
+from operator import itemgetter
 from typing import Any
 
-from esteira.contract import FeatureRows, UseCase
-from esteira.errors import FeatureError, MissingData, NoRelease, UnknownName
+from esteira.contract import UseCase
+from esteira.errors import MissingData, NoRelease, UnknownName
 from esteira.serving import answering
-from esteira.serving.answering import Drawn
 from esteira.serving.answers import Answer, Answers, Health, LookedUp
 from esteira.serving.following import Following, Serving
-from esteira.serving.freshness import Shortfall, shortfalls
 from esteira.serving.given import given_rows
 from esteira.serving.measures import measures
 from esteira.settings import settings
 from esteira.stores import clock
 from esteira.stores.answers.cached import CachedPredictions
 from esteira.stores.answers.logged_answers import logged_answers
-from esteira.stores.answers.prediction_log import PredictionLog
+from esteira.stores.answers.prediction_log import LoggedAnswers, PredictionLog
 from esteira.stores.releases import ledger
+from esteira.stores.releases.drawing import NOTHING_FOUND, Drawing, Hand, Rows, rows_at
+from esteira.stores.releases.shadowing import Shadow
 
-Rows = Mapping[str, Sequence[Any]]
-_ANSWERED_AT_ONCE = 16  # more entities than this leave the event loop, so that small requests do not wait for them
 _HORIZON_SECONDS = 1.0
-_NOTHING_FOUND = FeatureRows(values={}, event_times={}, created_times={})
+_log = logging.getLogger("esteira.serving")
 
 
 class Live:
@@ -44,12 +46,14 @@ class Live:
         self._probe = probe
         self._horizon: datetime | None = None
         self._stopped = threading.Event()
+        self._shadow = Shadow(lambda: PredictionLog(use_case.name, started_at=datetime.now(UTC)))
         self._thread = threading.Thread(target=self._follow, name="follow-releases", daemon=True)
 
     def start(self) -> None:
         """Open log and cache, load the live release if there is one, then follow the ledger."""
         self._log = PredictionLog(self._use_case.name, started_at=datetime.now(UTC))
         self._cached = CachedPredictions(self._use_case.name)
+        self._drawing = Drawing(self._policy, self._cached)
         self._read_horizon()
         # Brings Feast and XGBoost, which take seconds: building a bento and the server's parent process do without,
         # and the first release does not have to wait for them.
@@ -57,15 +61,18 @@ class Live:
 
         name = self._use_case.name
         self._following = Following(
-            lambda: ledger.live(name), lambda each: load(name, each.id, self._probe, self._now())
+            lambda: ledger.live(name),
+            lambda each: load(name, each.id, self._probe, self._now(), self._following.current),
         )
         self._following.look()
+        self._shadow.start()
         self._thread.start()
 
     def stop(self) -> None:
         """Write what is waiting and close everything."""
         self._stopped.set()
         self._thread.join()
+        self._shadow.stop()
         self._log.close()
         self._cached.close()
 
@@ -96,22 +103,22 @@ class Live:
         answering.require_past(moment, now)
         given = rows(moment)
         serving.predictor.require_known(given)
-        drawn: dict[int, Drawn] = {}
-        if as_of is None and not explain:
-            drawn = self._drawn_ahead(serving, entity_ids, given, now)
-        left = [place for place in range(len(entity_ids)) if place not in drawn]
-        found = _NOTHING_FOUND
-        if left:
-            asked = given if len(left) == len(entity_ids) else {k: [v[p] for p in left] for k, v in given.items()}
-            ids = [entity_ids[place] for place in left]
-            # A store behind a network may be slow: then requests wait in threads, not in each other's way.
-            if len(left) > _ANSWERED_AT_ONCE or settings().online_store != "sqlite":
-                computed, found = await asyncio.to_thread(self._draw, serving, ids, asked, moment, now, explain)
-            else:
-                computed, found = self._draw(serving, ids, asked, moment, now, explain)
-            drawn.update(zip(left, computed, strict=True))
-        ordered = [drawn[place] for place in range(len(entity_ids))]
-        return Answers(predictions=await self._told(serving, ordered, given, found, left, now=now, horizon=horizon))
+        # In a split both compute: a batch is the champion's alone, and older than what its challenger would look at.
+        ahead = as_of is None and not explain and not serving.is_split
+        hands: list[tuple[list[int], Hand]] = []
+        for arm, places in serving.arms(entity_ids):
+            whole = len(places) == len(entity_ids)
+            ids = entity_ids if whole else [entity_ids[place] for place in places]
+            asked = given if whole else rows_at(given, places)
+            draw = partial(
+                self._drawing.draw, entity_ids=ids, given=asked, as_of=moment, now=now, explain=explain, ahead=ahead
+            )
+            hands.append((places, await draw(arm) if arm is serving else await self._beside(arm, serving, draw, asked)))
+        told = await self._told([hand for _, hand in hands], now=now, horizon=horizon)
+        if len(hands) == 1:
+            return Answers(predictions=told)
+        order = [place for places, _ in hands for place in places]
+        return Answers(predictions=[each for _, each in sorted(zip(order, told, strict=True), key=itemgetter(0))])
 
     async def predict_features(
         self, entity_ids: Sequence[str], rows: Sequence[Mapping[str, Any]], given: Rows, *, explain: bool = False
@@ -126,9 +133,8 @@ class Live:
         found = given_rows(serving.predictor.card, rows)
         drawn = answering.compute(serving, entity_ids, found, as_of=now, explain=explain, source="given")
         places = range(len(entity_ids))
-        return Answers(
-            predictions=await self._told(serving, drawn, given, found, places, now=now, horizon=self._horizon)
-        )
+        hand = Hand(serving, drawn, given, found, places)
+        return Answers(predictions=await self._told([hand], now=now, horizon=self._horizon))
 
     async def look_up(self, entity_ids: Sequence[str]) -> LookedUp:
         """The live release's predictions made ahead, as far as there are any that may be given. Raises NoRelease."""
@@ -145,7 +151,8 @@ class Live:
         if drawn:
             made_for = [ahead[each.entity_id].given for each in drawn]
             given = {name: [each.get(name) for each in made_for] for name in made_for[0]}
-            told = await self._told(serving, drawn, given, _NOTHING_FOUND, (), now=now, horizon=self._horizon)
+            hand = Hand(serving, drawn, given, NOTHING_FOUND, ())
+            told = await self._told([hand], now=now, horizon=self._horizon)
         return LookedUp(predictions=told, absent=absent)
 
     async def look_up_one(self, entity_id: str) -> Answer:
@@ -180,79 +187,50 @@ class Live:
             use_case=self._use_case.name,
             release=serving.release.id if serving else None,
             model_version=serving.release.model_version if serving else None,
-            troubles=[each for each in (self._following.trouble, (failure + lost).strip()) if each],
+            troubles=[
+                each
+                for each in (
+                    self._following.trouble,
+                    serving.trouble if serving else None,
+                    self._shadow.trouble if serving and serving.shadow else None,
+                    (failure + lost).strip(),
+                )
+                if each
+            ],
         )
 
-    def _drawn_ahead(self, serving: Serving, entity_ids: Sequence[str], given: Rows, now: datetime) -> dict[int, Drawn]:
-        """Place -> what may be answered from the cache: made for the same keys and inputs, fresh, due late enough."""
-        later = [p for p in range(len(entity_ids)) if answering.is_due_later(self._policy, given, p, now)]
-        if not later:
-            return {}
-        ahead = self._cached.read(serving.release.epoch, [entity_ids[place] for place in later])
-        return {
-            place: answering.drawn_ahead(entity_ids[place], made)
-            for place in later
-            if (made := ahead.get(entity_ids[place])) is not None
-            and not answering.too_old(made, self._policy, now)
-            and all(given[name][place] == value for name, value in made.given.items())
-        }
-
-    def _draw(
-        self, serving: Serving, entity_ids: Sequence[str], given: Rows, as_of: datetime, now: datetime, explain: bool
-    ) -> tuple[list[Drawn], FeatureRows]:
-        """Compute n entities, and let the policy decide where features are stale, missing or out of reach."""
-        count = len(entity_ids)
+    async def _beside(
+        self, challenger: Serving, champion: Serving, draw: Callable[[Serving], Coroutine[Any, Any, Hand]], asked: Rows
+    ) -> Hand:
+        """What the challenger draws; the champion stands in for one that fails, and the answers say so."""
         try:
-            found = serving.features.read(given, as_of)
-        except FeatureError as error:
-            lost = Shortfall((), self._policy.unreachable, f"the features cannot be read ({error})")
-            if lost.otherwise == "answer":
-                raise
-            return self._fall_back(serving, entity_ids, [lost] * count, None, as_of, now), _NOTHING_FOUND
-        drawn = answering.compute(serving, entity_ids, found, as_of=as_of, explain=explain)
-        lacking = shortfalls(self._policy.freshness, found.event_times, as_of, count)
-        if any(lacking):
-            drawn = self._fall_back(serving, entity_ids, lacking, drawn, as_of, now)
-        return drawn, found
+            challenger.predictor.require_known(asked)
+            return await draw(challenger)
+        except Exception:  # noqa: BLE001 - whatever is wrong with a challenger, its callers are answered
+            _log.exception("The challenger %s failed; the champion answers.", challenger.release.model_version)
+            hand = await draw(champion)
+            measures().stood_in(len(hand.drawn))
+            why = "The challenger failed, so the champion answered."
+            return replace(hand, drawn=[each._replace(fallback=each.fallback or why) for each in hand.drawn])
 
-    def _fall_back(
-        self,
-        serving: Serving,
-        entity_ids: Sequence[str],
-        lacking: Sequence[Shortfall | None],
-        computed: Sequence[Drawn] | None,
-        as_of: datetime,
-        now: datetime,
-    ) -> list[Drawn]:
-        wanted = [e for e, lack in zip(entity_ids, lacking, strict=True) if lack and lack.otherwise == "cached"]
-        ahead = self._cached.read(serving.release.epoch, wanted) if wanted else {}
-        fresh = {each: made for each, made in ahead.items() if not answering.too_old(made, self._policy, now)}
-        return [
-            answering.fall_back(
-                serving, entity_id, lack, computed[place] if computed else None, fresh.get(entity_id), as_of=as_of
-            )
-            for place, (entity_id, lack) in enumerate(zip(entity_ids, lacking, strict=True))
-        ]
-
-    async def _told(
-        self,
-        serving: Serving,
-        drawn: Sequence[Drawn],
-        given: Rows,
-        found: FeatureRows,
-        read: Sequence[int],
-        *,
-        now: datetime,
-        horizon: datetime | None,
-    ) -> list[Answer]:
-        """Post-process, log, answer. ``read`` says for which places, in order, ``found`` has features."""
-        answers, processed = answering.answers(serving, drawn, given, now=now)
-        logged = logged_answers(
-            self._use_case.name, serving, answers, processed, given, found, read, now=now, horizon=horizon
-        )
-        await asyncio.wrap_future(self._log.write(logged))
-        measures().answered(answers)
-        return answers
+    async def _told(self, hands: Sequence[Hand], *, now: datetime, horizon: datetime | None) -> list[Answer]:
+        """Post-process, log, answer; in the order of ``hands``."""
+        told: list[Answer] = []
+        logged: list[LoggedAnswers] = []
+        for hand in hands:
+            answers, processed = answering.answers(hand.serving, hand.drawn, hand.given, now=now)
+            kept = logged_answers(
+                self._use_case.name, hand.serving, answers, processed, hand.given, hand.found, hand.read,
+                now=now, horizon=horizon,
+            )  # fmt: skip
+            logged.append(kept)
+            told += answers
+        written = [asyncio.wrap_future(self._log.write(each)) for each in logged]
+        await asyncio.gather(*written)
+        measures().answered(told)
+        if (challenger := hands[0].serving.shadow) is not None:
+            self._shadow.offer(challenger, logged[0])
+        return told
 
     def _now(self) -> datetime:
         if settings().clock == "wall":

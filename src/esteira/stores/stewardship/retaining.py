@@ -45,11 +45,14 @@ def items(use_case: str) -> list[Item]:
 
 
 def staying(use_case: str) -> list[Staying]:
-    """The releases that must stay whole: the champion, and the one a rollback would restore."""
+    """The releases that must stay whole: the champion with its challenger, and the one a rollback would restore."""
     if not ledger.is_released(use_case):
         return []
     champion = ledger.live(use_case)
     kept = [(champion, "the champion needs it")]
+    if champion.traffic is not None:
+        beside = champion.model_copy(update={"model_version": champion.traffic.challenger})
+        kept.append((beside, "the challenger beside the champion needs it"))
     if before := ledger.before(champion):
         kept.append((ledger.release(use_case, before), "the release before the champion needs it"))
     trained = {card.version: card.as_of for card in models.cards(use_case)}
