@@ -5,6 +5,7 @@ The plain function behind a step is ``step.fn``; it runs without Prefect and giv
 """
 
 from collections.abc import Callable
+from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
 from prefect import Task
@@ -12,6 +13,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.tasks import exponential_backoff
 
 from esteira.errors import EsteiraError
+from esteira.stores.disk import full_disk_told
 from flows.plain import is_plain
 
 P = ParamSpec("P")
@@ -33,9 +35,17 @@ class Step(Task[P, R]):
 
 def step(function: Callable[P, R]) -> Task[P, R]:
     """Make a task of ``function``: retried twice, its stores being idempotent, and named after it."""
+    name = function.__name__.replace("_", "-")
+
+    @wraps(function)
+    def told(*args: P.args, **kwargs: P.kwargs) -> R:
+        # Vendors write too: Feast its registry, MLflow its runs.
+        with full_disk_told(f"What step {name} makes"):
+            return function(*args, **kwargs)
+
     return Step(
-        function,
-        name=function.__name__.replace("_", "-"),
+        told,
+        name=name,
         cache_policy=NO_CACHE,  # Prefect would hash every argument; the stores know what is written already
         retries=2,
         retry_delay_seconds=exponential_backoff(backoff_factor=1),

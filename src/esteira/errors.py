@@ -16,6 +16,7 @@ A message says what could not be done, the offending value, what was expected or
     │   └── StoreUnreachable  the online store does not answer, or not in time
     ├── ModelError            a model cannot be saved, loaded or trusted
     │   └── AlteredModel      a model's bytes differ from the recorded digest
+    ├── DiskFull              there is no room to write what must be written
     ├── AlteredLog            the audit log is not as it was written
     ├── OverBudget            a run has spent more than it may
     ├── BrokenLaw             a use case does not keep what every use case must
@@ -92,6 +93,10 @@ class ModelError(EsteiraError):
 
 class AlteredModel(ModelError):
     """A model's bytes differ from the recorded digest."""
+
+
+class DiskFull(EsteiraError):
+    """There is no room to write what must be written."""
 
 
 class AlteredLog(EsteiraError):

@@ -13,6 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from esteira.settings import settings
+from esteira.stores.disk import full_disk_told
 
 APPEND_ONLY: dict[Any, Any] = {"append_only": True}
 """``info`` of a table whose rows the database itself must not let change."""
@@ -37,12 +38,16 @@ class Moment(sa.types.TypeDecorator[datetime]):
 
 @contextmanager
 def transaction(*metadata: sa.MetaData) -> Iterator[sa.Connection]:
-    """A connection whose writes are kept together when the block ends; the tables of all ``metadata`` exist."""
+    """A connection whose writes are kept together when the block ends; the tables of all ``metadata`` exist.
+
+    Raises DiskFull when there is no room for them; then none was kept.
+    """
     url = settings().ledger
-    for each in metadata:
-        _prepare(url, each)
-    with _engine(url).begin() as connection:
-        yield connection
+    with full_disk_told(f"The record in {', '.join(table for each in metadata for table in each.tables)}"):
+        for each in metadata:
+            _prepare(url, each)
+        with _engine(url).begin() as connection:
+            yield connection
 
 
 def lock(connection: sa.Connection, table: sa.Table) -> None:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 import sqlalchemy as sa
 
-from esteira.errors import DataError, InputError, UnknownName
+from esteira.errors import DataError, DiskFull, InputError, UnknownName
 from esteira.serving.access import SCOPES, Key, make_key, recognise
 from esteira.settings import settings
 from esteira.stewardship.audit_chain import Deed
@@ -139,5 +139,5 @@ class FollowedKeys:
         try:
             self._known = {key.id: key for key, _, revoked in listed() if revoked is None}
             self.trouble = None
-        except (sa.exc.SQLAlchemyError, OSError) as error:
+        except (sa.exc.SQLAlchemyError, OSError, DiskFull) as error:
             self.trouble = f"the database of keys does not answer ({type(error).__name__})"

@@ -4,12 +4,20 @@ import os
 from pathlib import Path
 from uuid import uuid4
 
+from esteira.stores.disk import full_disk_told
+
 
 def write_whole(path: Path, content: bytes, *, durable: bool = True) -> Path:
     """Write ``content`` to ``path``, replacing what was there, in one step that nobody sees half of; return it.
 
     What can be made again need not be ``durable``: it may be lost in a power cut, and saves two waits for the disk.
+    Raises DiskFull when there is no room.
     """
+    with full_disk_told(f"{path.name} in {path.parent}"):
+        return _write_whole(path, content, durable=durable)
+
+
+def _write_whole(path: Path, content: bytes, *, durable: bool) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.{uuid4().hex}")
     try:

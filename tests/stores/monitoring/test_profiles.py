@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from esteira.contract import utc
-from esteira.errors import DataError, InputError, MissingData
+from esteira.errors import DataError, DiskFull, InputError, MissingData
 from esteira.model_card import Column
 from esteira.monitoring.profile import build_profile, read_profile
 from esteira.stores.monitoring import profiles
@@ -43,7 +43,7 @@ def test_a_write_that_fails_leaves_what_was_there(home: Path, monkeypatch: pytes
 
     with monkeypatch.context() as patched:
         patched.setattr(os, "fsync", full)
-        with pytest.raises(OSError, match="No space left"):
+        with pytest.raises(DiskFull, match="disk or quota"):
             profiles.save("flight_delay", 3, FIRST, SECOND, b"second")
     assert profiles.load("flight_delay", 3, FIRST, SECOND) == b"first"
     assert len(list((home / "profiles").rglob("*.*"))) == 1

@@ -16,6 +16,7 @@ from esteira.data.schema import TableSchema
 from esteira.data.slice_rules import judge_quarantined, judge_slice, require_none_failed
 from esteira.stores.data import quarantine, schemas, statistics, tables
 from esteira.stores.data.statistics import SliceReport
+from esteira.stores.disk import full_disk_told
 
 
 def take_in(source: Source, table: RawTable, until: datetime) -> tuple[SliceReport, ...]:
@@ -25,7 +26,13 @@ def take_in(source: Source, table: RawTable, until: datetime) -> tuple[SliceRepo
 
     Raises:
         DataError: a rule failed, records came late, or another ingest wrote at the same time; nothing was written.
+        DiskFull: there is no room; the slice is taken in by the next run.
     """
+    with full_disk_told(f"The slice of table {table.name!r} until {until.isoformat()}"):
+        return _take_in(source, table, until)
+
+
+def _take_in(source: Source, table: RawTable, until: datetime) -> tuple[SliceReport, ...]:
     after = tables.horizon(table.name)
     if after is not None and until <= after:
         return ()
@@ -34,7 +41,7 @@ def take_in(source: Source, table: RawTable, until: datetime) -> tuple[SliceRepo
     if broken_off is None:
         return (_take_slice(source, table, schema, after, until),)
     finished = _finish_slice(source, table, schema, after, broken_off)
-    return (finished, *take_in(source, table, until))
+    return (finished, *_take_in(source, table, until))
 
 
 def _take_slice(

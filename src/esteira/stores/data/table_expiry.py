@@ -21,7 +21,8 @@ def expire(table: str, before: datetime, *, keep_versions: Collection[int], read
     """Remove the rows of ``table`` from before a moment; return how many.
 
     They leave its newest version at once. Files that only older versions need go when they have been out of use for
-    ``reading``, except those of ``keep_versions``. Progress of writers stays, so nothing is taken in again.
+    ``reading``, except those of ``keep_versions``; so do files no commit names. Progress of writers stays, so nothing
+    is taken in again.
     """
     with cleaning(table):
         schema = tables.scan(table).collect_schema()
@@ -34,6 +35,7 @@ def expire(table: str, before: datetime, *, keep_versions: Collection[int], read
             retention_hours=int(reading / timedelta(hours=1)),
             dry_run=False,
             enforce_retention_duration=False,
+            full=True,  # what killed writers left, too: nobody writes now
             keep_versions=sorted(version for version in keep_versions if version <= stored.version()) or None,
         )
         return int(old)

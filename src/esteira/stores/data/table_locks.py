@@ -5,6 +5,7 @@ forgotten cannot bring it back afterwards.
 """
 
 import fcntl
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
@@ -12,7 +13,10 @@ from typing import Any, TypeVar, cast
 
 import polars as pl
 
+from esteira.errors import DiskFull
 from esteira.settings import settings
+from esteira.stores.data.table_strays import remove_strays
+from esteira.stores.disk import full_disk_told
 from esteira.stores.stewardship import tombstones
 
 Append = TypeVar("Append", bound=Callable[..., int])
@@ -23,8 +27,14 @@ def appending(append: Append) -> Append:
 
     @wraps(append)
     def guarded(table: str, rows: pl.DataFrame, **options: Any) -> int:
-        with _locked(table, fcntl.LOCK_SH):
-            return append(table, tombstones.without_forgotten(rows), **options)
+        started = time.time()
+        try:
+            with full_disk_told(f"A slice of table {table!r}"), _locked(table, fcntl.LOCK_SH):
+                return append(table, tombstones.without_forgotten(rows), **options)
+        except DiskFull:
+            with cleaning(table):  # or every try would leave less room for the next
+                remove_strays(settings().tables_path / table, started)
+            raise
 
     return cast(Append, guarded)
 
@@ -32,7 +42,7 @@ def appending(append: Append) -> Append:
 @contextmanager
 def cleaning(table: str) -> Iterator[None]:
     """Keep everybody else from writing ``table`` until the block ends; waits for those who write."""
-    with _locked(table, fcntl.LOCK_EX):
+    with full_disk_told(f"Table {table!r} without some of its rows"), _locked(table, fcntl.LOCK_EX):
         yield
 
 

@@ -18,6 +18,7 @@ from esteira.contract import CREATED, EVENT
 from esteira.errors import DataError, MissingData, UnknownName, WrongColumns
 from esteira.settings import settings
 from esteira.stores.data.table_locks import appending
+from esteira.stores.disk import full_disk_told
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -53,6 +54,7 @@ def append(
     Raises:
         WrongColumns: the rows' columns or types differ from the table's.
         DataError: another writer of the same name committed in between; nothing was written.
+        DiskFull: there is no room; nothing was written.
     """
     path = str(settings().tables_path / table)
     current = _open(table) if exists(table) else None  # of its own: nothing may move it before the commit
@@ -179,7 +181,8 @@ def _compact(table: str) -> None:
     current = _newest(table)
     files = Counter(each.rpartition("/")[0] for each in current.file_uris())  # per partition, if there are any
     if max(files.values(), default=0) > _MOST_FILES:
-        current.optimize.compact()
+        with full_disk_told(f"Table {table!r} in fewer files (its new slice is written)"):
+            current.optimize.compact()
 
 
 def _newest(table: str) -> DeltaTable:

@@ -12,6 +12,7 @@ import polars as pl
 from esteira.errors import MissingData
 from esteira.settings import settings
 from esteira.stewardship.groups import Group
+from esteira.stores.disk import full_disk_told
 from esteira.stores.stewardship.tombstones import without_forgotten
 from esteira.stores.whole_files import write_whole
 
@@ -99,11 +100,14 @@ def digest(rows: pl.DataFrame) -> str:
 def _write(path: Path, rows: pl.DataFrame, versions: Mapping[str, int]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     staged = path.with_suffix(f".{os.getpid()}.tmp")
-    with staged.open("wb") as file:
-        rows.write_parquet(file, metadata={_VERSIONS: json.dumps(dict(versions))})
-        file.flush()
-        os.fsync(file.fileno())
-    staged.rename(path)
+    try:
+        with full_disk_told(f"Training set {path.name}"), staged.open("wb") as file:
+            rows.write_parquet(file, metadata={_VERSIONS: json.dumps(dict(versions))})
+            file.flush()
+            os.fsync(file.fileno())
+        staged.rename(path)
+    finally:
+        staged.unlink(missing_ok=True)
 
 
 def load(path: Path) -> pl.DataFrame:
