@@ -18,11 +18,12 @@ from esteira.stores.answers import predictions
 from esteira.stores.data import tables
 from esteira.stores.data.data_cards import require_complete_card
 from esteira.stores.feature_store import features
-from esteira.stores.model_store import models, tracking, training_sets
+from esteira.stores.model_store import models, splits, tracking, training_sets
 from esteira.stores.monitoring import retrain_requests
 from esteira.stores.releases import ledger
 from esteira.stores.stewardship import sensitivity
 from esteira.training import golden
+from esteira.training import split as splitting
 from esteira.training.allowance import Allowance
 from esteira.training.card import build_card
 from esteira.training.fit import fit, rows_to_learn_from
@@ -57,6 +58,20 @@ def build_training_set(use_case: str, as_of: datetime) -> Path:
         rows = join_training_set(declared, as_of)
         require_available(declared.feature_service, features.find_obstacles(declared.feature_service, rows))
         return training_sets.save(use_case, rows, as_of=as_of, data_versions=versions)
+
+
+@step
+def split_training_set(use_case: str, as_of: datetime, training_set: Path) -> tuple[str, ...]:
+    """Split a training set by time, keep counts and profile of each part beside it, and return them in sentences.
+
+    Raises NotEnoughData when a part has no rows.
+    """
+    declared, rows = use_cases.get(use_case), training_sets.load(training_set)
+    with tracking.failure_listed(use_case, as_of):
+        split = splitting.split_training_set(declared, rows, as_of=as_of)
+    names = rows.select(splitting.part_names(split.train, split.holdout)).to_series()
+    kept = splits.record(training_set, rows, names, entity_id=declared.entity_id)
+    return tuple(str(each.part) for each in kept.parts)
 
 
 @step

@@ -1,5 +1,6 @@
 """``esteira data``: which data there is, in which versions, what they hold, and what was kept apart."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -27,7 +28,7 @@ TableName = Annotated[str, typer.Argument(help="A table, such as departures. See
 def list_tables() -> None:
     """Every table with its newest version, rows and reach; and the training sets."""
     from esteira.stores.data import tables
-    from esteira.stores.model_store import training_sets
+    from esteira.stores.model_store import splits, training_sets
 
     shown = Table(Column("table", no_wrap=True), "version", "rows", "slices until")
     for name in tables.names():
@@ -39,10 +40,12 @@ def list_tables() -> None:
             f"{reached:%Y-%m-%d %H:%M}" if reached else "",
         )
     console.print(shown)
-    sets = Table("training set", "rows", "made of (table: version)")
+    sets = Table("training set", "rows", "train + set aside + holdout", "made of (table: version)")
     for path in training_sets.paths():
         made_of = ", ".join(f"{name}: {version}" for name, version in training_sets.data_versions(path).items())
-        sets.add_row(f"{path.parent.name}/{path.name}", f"{training_sets.row_count(path):,}", made_of)
+        parts = splits.recorded(path).parts if training_sets.splits_file(path).is_file() else ()
+        counts = " + ".join(f"{each.part.rows:,}" for each in parts)
+        sets.add_row(f"{path.parent.name}/{path.name}", f"{training_sets.row_count(path):,}", counts, made_of)
     console.print(sets)
 
 
@@ -79,6 +82,41 @@ def show(
         for found in report.findings:
             if found.outcome != "pass":
                 console.print(f"[yellow]{escape(str(found))}[/]", highlight=False, soft_wrap=True)
+
+
+@app.command("training-set")
+def show_training_set(
+    use_case: UseCaseName,
+    name: Annotated[
+        str | None, typer.Option(help="Its file name, as data list shows it; the newest by default.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the profile of each part as JSON.")] = False,
+    html: Annotated[Path | None, typer.Option(help="Write the parts side by side as one page to this file.")] = None,
+) -> None:
+    """How a training set was split: rows and entities of each part, and how far the holdout lies from the rest."""
+    from esteira.stores.data import versions
+    from esteira.stores.model_store import splits, training_sets
+    from esteira.stores.whole_files import write_whole
+    from esteira.training.split import HOLDOUT, TRAIN
+
+    declared = use_cases.get(use_case).name
+    path = training_sets.find(declared, name) if name else training_sets.newest(declared)
+    found = splits.recorded(path)
+    if html is not None:
+        console.print(f"Written to {write_whole(html, splits.to_html(found).encode())}.", soft_wrap=True)
+        return
+    if json:
+        console.print_json(data={"training_set": found.training_set, "parts": splits.as_figures(found)})
+        return
+    console.print(f"[bold]{found.training_set}[/]", highlight=False, soft_wrap=True)
+    for each in found.parts:
+        console.print(str(each.part), markup=False, highlight=False, soft_wrap=True)
+    shown = Table(Column("column", no_wrap=True), "distance of holdout from train", "train", "holdout")
+    train, holdout = found[TRAIN].spread, found[HOLDOUT].spread
+    for column, distance in splits.distances(found).items():
+        cells = (versions.in_words(part.column(column)) for part in (train, holdout))
+        shown.add_row(column, f"{distance:.3f}", *map(escape, cells))
+    console.print(shown)
 
 
 @app.command()

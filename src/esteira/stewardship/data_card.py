@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from esteira.errors import MissingData, WrongColumns
 from esteira.model_card import Frozen
+from esteira.stewardship.page import page, plot
 
 MISSING = "MISSING: write it into data_card.toml"
 
@@ -103,14 +104,14 @@ def to_html(card: DataCard) -> str:
     rows = "".join(
         f"<tr><td>{escape(each.name)}<td>{escape(each.type)}<td>{escape(each.sensitivity)}"
         f"<td>{'' if each.missing_share is None else f'{each.missing_share:.1%}'}<td>{escape(each.summary)}"
-        f"<td>{_plot(each.bars)}</tr>"
+        f"<td>{plot(each.bars)}</tr>"
         for each in card.columns
     )
     body = (
         f"<dl>{human}</dl><p>{escape(_measured(card))}</p><table><tr><th>column<th>type<th>restricted<th>missing"
         f"<th>values<th>spread</tr>{rows}</table>"
     )
-    return _page(f"{card.table}, version {card.version}", body)
+    return page(f"{card.table}, version {card.version}", body)
 
 
 def catalogue_html(cards: Sequence[DataCard]) -> str:
@@ -128,7 +129,7 @@ def catalogue_html(cards: Sequence[DataCard]) -> str:
         "asked.value.toLowerCase().split(/\\s+/); for (const row of found.rows) row.hidden = "
         "!words.every(word => row.textContent.toLowerCase().includes(word)) }</script>"
     )
-    return _page("Data", body)
+    return page("Data", body)
 
 
 def _measured(card: DataCard) -> str:
@@ -136,28 +137,3 @@ def _measured(card: DataCard) -> str:
         f", from {card.event_from:%Y-%m-%d %H:%M} to {card.event_until:%Y-%m-%d %H:%M} UTC" if card.event_from else ""
     )
     return f"{card.rows:,} rows of {len(card.columns)} columns, {card.size_bytes / 1e6:,.1f} MB{reach}."
-
-
-def _plot(bars: Sequence[tuple[str, float]]) -> str:
-    if not bars:
-        return ""
-    tallest, width = max(share for _, share in bars) or 1.0, 8
-    drawn = "".join(
-        f'<rect x="{place * width}" y="{30 - 30 * share / tallest:.1f}" width="{width - 1}" '
-        f'height="{30 * share / tallest:.1f}"><title>{escape(label)}: {share:.1%}</title></rect>'
-        for place, (label, share) in enumerate(bars)
-    )
-    return f'<svg width="{len(bars) * width}" height="30" role="img" aria-label="spread of values">{drawn}</svg>'
-
-
-def _page(title: str, body: str) -> str:
-    style = (
-        ":root{color-scheme:light dark}body{font:15px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;"
-        "padding:0 1rem}table{border-collapse:collapse;width:100%;font-size:.9rem}th,td{text-align:left;"
-        "padding:.3rem .6rem;border-bottom:1px solid #8884;vertical-align:top}dt{font-weight:600}rect{fill:#4a7fb5}"
-        ".missing{color:#c0392b}input{width:100%;padding:.4rem;margin-bottom:1rem}"
-    )
-    return (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(title)}</title>'
-        f"<style>{style}</style><h1>{escape(title)}</h1>{body}</html>\n"
-    )

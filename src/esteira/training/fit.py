@@ -13,7 +13,7 @@ import polars as pl
 from sklearn.pipeline import Pipeline
 
 from esteira.calibration import uncalibrated
-from esteira.contract import EVENT, UseCase
+from esteira.contract import UseCase
 from esteira.model_card import Column, Estimate, SliceQuality
 from esteira.training.allowance import UNLIMITED, Allowance
 from esteira.training.bootstrap import Floats
@@ -23,7 +23,7 @@ from esteira.training.leakage import require_no_leak
 from esteira.training.learn import Where, days_of, feature_frame, fit_entrant, require_enough, score
 from esteira.training.recipe import Entrant, declared
 from esteira.training.select import select
-from esteira.training.split import Split, split_by_time
+from esteira.training.split import Split, split_training_set
 
 _SHUFFLED_ROWS = 2_000
 
@@ -72,7 +72,7 @@ def fit(
         OverBudget: the run has spent its ``allowance``.
     """
     require_no_leak(use_case, training_set, columns, as_of=as_of, feature_times=feature_times)
-    split = _split(use_case, training_set, as_of)
+    split = split_training_set(use_case, training_set, as_of=as_of)
     train, holdout = training_set.filter(split.train), training_set.filter(split.holdout)
     require_enough(use_case, train, "train on")
     require_enough(use_case, holdout, "judge on")
@@ -115,11 +115,7 @@ def refit(
 
 def rows_to_learn_from(use_case: UseCase, training_set: pl.DataFrame, *, as_of: datetime) -> pl.DataFrame:
     """The rows of a training set that lie before the holdout: all that tuning may ever see."""
-    return training_set.filter(_split(use_case, training_set, as_of).train)
-
-
-def _split(use_case: UseCase, training_set: pl.DataFrame, as_of: datetime) -> Split:
-    return split_by_time(training_set[EVENT], holdout=use_case.holdout, gap=use_case.label_delay, as_of=as_of)
+    return training_set.filter(split_training_set(use_case, training_set, as_of=as_of).train)
 
 
 def _uninformative(train: pl.DataFrame, columns: Sequence[Column]) -> list[str]:

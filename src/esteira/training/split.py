@@ -5,7 +5,11 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
+from esteira.contract import EVENT, UseCase
 from esteira.errors import DataError, NotEnoughData
+from esteira.model_card import Frozen
+
+TRAIN, ASIDE, HOLDOUT = "train", "set aside", "holdout"
 
 
 @dataclass(frozen=True)
@@ -18,6 +22,45 @@ class Split:
     trained_until: datetime
     holdout_from: datetime
     holdout_until: datetime
+
+
+class Part(Frozen):
+    """What one part of a split holds."""
+
+    name: str
+    rows: int
+    entities: int
+    """How many different ones."""
+    first: datetime | None
+    last: datetime | None
+    """The asking moments (inclusive) of its oldest and newest row; None without rows."""
+    mean_outcome: float | None
+
+    def __str__(self) -> str:
+        if not self.rows:
+            return f"{self.name}: no rows"
+        return (
+            f"{self.name}: {self.rows:,} rows of {self.entities:,} entities, {self.first:%Y-%m-%d %H:%M} to "
+            f"{self.last:%Y-%m-%d %H:%M} UTC, mean outcome {self.mean_outcome:.4g}"
+        )
+
+
+def split_training_set(use_case: UseCase, rows: pl.DataFrame, *, as_of: datetime) -> Split:
+    """Split labelled ``rows`` as the use case declares. Raises as ``split_by_time`` does."""
+    return split_by_time(rows[EVENT], holdout=use_case.holdout, gap=use_case.label_delay, as_of=as_of)
+
+
+def part_names(train: pl.Expr | pl.Series, holdout: pl.Expr | pl.Series) -> pl.Expr:
+    """The name of the part each row belongs to, by its masks: one, and one only."""
+    return pl.when(train).then(pl.lit(TRAIN)).when(holdout).then(pl.lit(HOLDOUT)).otherwise(pl.lit(ASIDE))
+
+
+def describe_part(name: str, rows: pl.DataFrame, *, entity_id: str, label: str) -> Part:
+    """What the ``rows`` of a part hold."""
+    first, last, mean, entities = rows.select(
+        pl.col(EVENT).min(), pl.col(EVENT).max().alias("last"), pl.col(label).mean(), pl.col(entity_id).n_unique()
+    ).row(0)
+    return Part(name=name, rows=rows.height, entities=entities, first=first, last=last, mean_outcome=mean)
 
 
 def split_by_time(times: pl.Series, *, holdout: timedelta, gap: timedelta, as_of: datetime) -> Split:

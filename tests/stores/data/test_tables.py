@@ -106,6 +106,9 @@ def test_a_table_that_is_not_there_is_named_with_those_that_are(home: Path) -> N
         tables.read("thing")
 
 
+CREATED_AT_ONCE = [f"things_{each}" for each in range(40)]
+
+
 def _append(
     value: int, until: datetime, start: "multiprocessing.synchronize.Barrier", done: "multiprocessing.Queue[str]"
 ) -> None:
@@ -134,3 +137,27 @@ def test_of_two_writers_at_once_one_wins_and_no_row_comes_twice(home: Path) -> N
     assert sorted(done.get() for _ in writers) in (["refused", "written"], ["written", "written"])
     kept = tables.read("things")["value"].to_list()
     assert len(kept) == 2
+
+
+def _create(start: "multiprocessing.synchronize.Barrier", done: "multiprocessing.Queue[str]") -> None:
+    for name in CREATED_AT_ONCE:
+        start.wait()
+        try:
+            tables.append(name, rows(1), after=None, until=utc("2013-01-01"))
+        except DataError:
+            done.put("refused")
+        else:
+            done.put("written")
+
+
+@pytest.mark.slow
+def test_a_table_that_two_writers_create_at_once_has_its_rows_once(home: Path) -> None:
+    spawn = multiprocessing.get_context("spawn")
+    start, done = spawn.Barrier(2), spawn.Queue()
+    writers = [spawn.Process(target=_create, args=(start, done)) for _ in range(2)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert [tables.read(name).height for name in CREATED_AT_ONCE] == [1] * len(CREATED_AT_ONCE)
+    assert {done.get() for _ in 2 * CREATED_AT_ONCE} == {"written"}, "the second finds the slice that was asked for"

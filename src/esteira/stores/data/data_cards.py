@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 
 from esteira import use_cases
@@ -15,8 +14,6 @@ from esteira.stewardship.data_card import ColumnFacts, DataCard, HumanFacts, cat
 from esteira.stores.data import tables, versions
 from esteira.stores.stewardship import sensitivity
 from esteira.stores.whole_files import write_whole
-
-_BARS = 12
 
 
 def human_facts(source: Source) -> HumanFacts:
@@ -96,7 +93,7 @@ def _facts(name: str, kind: str, sensitivity_: str, spread: Distribution | None)
         sensitivity=sensitivity_,
         missing_share=spread.missing / spread.count,
         summary=_summary(spread),
-        bars=_bars(spread),
+        bars=versions.bars(spread),
     )
 
 
@@ -105,18 +102,6 @@ def _summary(spread: Distribution) -> str:
         return ", ".join(f"{value} {rows / spread.count:.0%}" for value, rows in _frequent(spread)[:5])
     low, middle, high = spread.quantile((0.0, 0.5, 1.0)).tolist() or (None,) * 3
     return "" if low is None else f"{low:,.6g} to {high:,.6g}, median {middle:,.6g}"
-
-
-def _bars(spread: Distribution) -> tuple[tuple[str, float], ...]:
-    if spread.type == "category":
-        return tuple((value, rows / spread.count) for value, rows in _frequent(spread)[:_BARS])
-    if not spread.quantiles.size:
-        return ()
-    counts, edges = np.histogram(spread.quantiles, bins=_BARS)
-    return tuple(
-        (f"{low:,.4g} to {high:,.4g}", float(count) / spread.quantiles.size)
-        for count, low, high in zip(counts, edges, edges[1:], strict=False)
-    )
 
 
 def _frequent(spread: Distribution) -> Sequence[tuple[str, int]]:

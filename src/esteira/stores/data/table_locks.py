@@ -1,4 +1,4 @@
-"""Who writes a table and who cleans it: any number may append at once, and nobody while forgotten rows are erased.
+"""Who writes a table and who cleans it: any number may append at once, nobody while it is created or rows are erased.
 
 An append also leaves out what was forgotten. It does so under the lock, so a slice that was read before an entity was
 forgotten cannot bring it back afterwards.
@@ -29,7 +29,7 @@ def appending(append: Append) -> Append:
     def guarded(table: str, rows: pl.DataFrame, **options: Any) -> int:
         started = time.time()
         try:
-            with full_disk_told(f"A slice of table {table!r}"), _locked(table, fcntl.LOCK_SH):
+            with full_disk_told(f"A slice of table {table!r}"), _locked(table, _kind(table)):
                 return append(table, tombstones.without_forgotten(rows), **options)
         except DiskFull:
             with cleaning(table):  # or every try would leave less room for the next
@@ -37,6 +37,13 @@ def appending(append: Append) -> Append:
             raise
 
     return cast(Append, guarded)
+
+
+def _kind(table: str) -> int:
+    # Two that create a table at once would both commit: Delta looks for conflicts with an earlier version, of which
+    # there is none (seen in deltalake 1.6.6).
+    is_there = any((settings().tables_path / table / "_delta_log").glob("*.json"))
+    return fcntl.LOCK_SH if is_there else fcntl.LOCK_EX
 
 
 @contextmanager

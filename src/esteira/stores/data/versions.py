@@ -1,5 +1,8 @@
 """What a version of a table holds, and how two versions differ: columns, rows, and how values are spread."""
 
+import numpy as np
+import polars as pl
+
 from esteira.data.schema import describe_columns, kind_of
 from esteira.model_card import Column, Frozen
 from esteira.monitoring.distribution import Distribution, Profile
@@ -9,6 +12,7 @@ from esteira.stores.stewardship import sensitivity
 
 _SHARES = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
 _FREQUENT = 20
+_BARS = 12
 
 
 class ColumnChange(Frozen):
@@ -42,13 +46,17 @@ def profile_at(table: str, version: int) -> Profile:
     if any(statistics.report(table, until) for made, until in tables.slices(table).items() if made <= version):
         return statistics.at_version(table, version)
     rows = tables.read(table, at_version=version)
+    return read_profile(build_profile(rows, profiled_columns(rows, table)))
+
+
+def profiled_columns(rows: pl.DataFrame, view: str) -> list[Column]:
+    """The columns of ``rows`` a profile may show: no moments, nothing restricted, nothing that identifies."""
     kinds = {name: kind_of(rows[name]) for name in rows.columns if name not in sensitivity.restricted_columns()}
-    columns = [
-        Column(name=name, type="number" if kind == "number" else "category", view=table)
+    return [
+        Column(name=name, type="number" if kind == "number" else "category", view=view)
         for name, kind in kinds.items()
         if kind in ("number", "category")
     ]
-    return read_profile(build_profile(rows, columns))
 
 
 def compare(table: str, before: int, after: int) -> VersionDiff:
@@ -80,6 +88,20 @@ def figures(column: Distribution) -> dict[str, object]:
     quantiles = column.quantile(_SHARES)
     named = {f"{share:.0%}": float(value) for share, value in zip(_SHARES, quantiles, strict=False)}
     return {**counts, "mean": column.mean, "deviation": column.deviation, "quantiles": named}
+
+
+def bars(column: Distribution) -> tuple[tuple[str, float], ...]:
+    """Shares to be drawn, with their labels: of the most frequent categories, or of equal stretches of numbers."""
+    if column.type == "category":
+        frequent = sorted(column.categories.items(), key=lambda each: (-each[1], each[0]))
+        return tuple((value, rows / column.count) for value, rows in frequent[:_BARS])
+    if not column.quantiles.size:
+        return ()
+    counts, edges = np.histogram(column.quantiles, bins=_BARS)
+    return tuple(
+        (f"{low:,.4g} to {high:,.4g}", float(count) / column.quantiles.size)
+        for count, low, high in zip(counts, edges, edges[1:], strict=False)
+    )
 
 
 def in_words(column: Distribution) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import polars as pl
 
-from esteira.errors import MissingData
+from esteira.errors import MissingData, UnknownName
 from esteira.settings import settings
 from esteira.stewardship.groups import Group
 from esteira.stores.disk import full_disk_told
@@ -47,6 +47,7 @@ def remove(use_case: str, name: str) -> None:
     path = settings().training_sets_path / use_case / Path(name).name
     path.unlink(missing_ok=True)
     _groups(path).unlink(missing_ok=True)
+    splits_file(path).unlink(missing_ok=True)
 
 
 def replace(path: Path, rows: pl.DataFrame) -> None:
@@ -75,9 +76,30 @@ def _groups(path: Path) -> Path:
     return path.with_suffix(".groups.json")
 
 
+def splits_file(path: Path) -> Path:
+    """Where it is kept how a training set was split."""
+    return path.with_suffix(".splits.json")
+
+
 def paths() -> list[Path]:
     """Every training set, oldest first within its use case."""
     return sorted(settings().training_sets_path.glob("*/*.parquet"))
+
+
+def find(use_case: str, name: str) -> Path:
+    """The training set of this file name. Raises UnknownName."""
+    known = [path.name for path, _ in of_use_case(use_case)]
+    if name not in known:
+        raise UnknownName.among(f"training set of {use_case}", name, known, "See: esteira data list")
+    return settings().training_sets_path / use_case / name
+
+
+def newest(use_case: str) -> Path:
+    """The newest training set of a use case. Raises MissingData when there is none."""
+    found = of_use_case(use_case)
+    if not found:
+        raise MissingData(f"There is no training set of {use_case!r}. Make one: esteira train {use_case}")
+    return max(found, key=lambda each: (each[1], each[0].stat().st_mtime))[0]
 
 
 def row_count(path: Path) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 from esteira.settings import settings
 from esteira.stewardship.traces import Traces
 from esteira.stores.answers import prediction_log
-from esteira.stores.model_store import training_sets
+from esteira.stores.model_store import splits, training_sets
 from esteira.stores.stewardship import byte_scan
 
 
@@ -40,6 +40,7 @@ def erase_training_rows(traces: Traces) -> dict[str, int]:
         doomed = traces.condition(rows.schema)
         if count := rows.select(doomed.sum()).item():
             training_sets.replace(path, rows.filter(~doomed))
+            splits.record_again(path, rows.filter(~doomed))
             erased[path.name] = count
     return erased
 
