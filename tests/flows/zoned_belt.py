@@ -46,7 +46,7 @@ def main() -> None:
     validated = plain.run(validate, NAME, AFTER, challenger=trained.challenger)
     found["verdict"] = str(validated.verdict.sentences)
     plain.run(precompute, NAME, AFTER)
-    found["predictions made ahead"] = digest(tables.read(f"cached_{NAME}"))
+    found["predictions made ahead"] = digest(tables.read(f"cached_predictions_{NAME}"))
     found["answers"] = digest(answers())
     found["skew"] = audit_skew.fn(NAME, AFTER).headline
     sys.stdout.write(json.dumps(found))
