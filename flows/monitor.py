@@ -34,7 +34,7 @@ def monitor(use_case: str, as_of: datetime | None = None) -> Monitored:
 
     1. Require that data was ingested up to ``as_of``, and note which release is live.
     2. Collect what services logged.
-    3. Profile the recent windows, measure drift, judge matured outcomes.
+    3. Profile each hour that has new rows, measure drift over the recent windows, judge matured outcomes.
     4. Replay logged requests through the offline path and compare every value.
     5. Decide: keep, watch, retrain or roll back.
     6. Open and deliver alerts of what a person must look at.
@@ -45,6 +45,7 @@ def monitor(use_case: str, as_of: datetime | None = None) -> Monitored:
     require_ingested(use_case, moment)
     judged = steps.live_release(use_case)
     collected = steps.collect_predictions(use_case)
+    steps.profile_hours(use_case, judged, moment)
     windows = steps.look_at_windows(use_case, judged, moment)
     skew = parity.audit_skew(use_case, moment)
     verdict = steps.decide_about(use_case, judged, windows, skew, moment)

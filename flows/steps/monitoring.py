@@ -8,16 +8,16 @@ from esteira import use_cases
 from esteira.contract import CREATED, EVENT, PRIMARY, UseCase
 from esteira.errors import MissingData
 from esteira.model_card import REFERENCE, THRESHOLDS, Column, ModelCard
-from esteira.monitoring.drift import PREDICTION, Drift, Thresholds, measure
+from esteira.monitoring.drift import PREDICTION, Thresholds, measure
 from esteira.monitoring.outcomes import join_outcomes
 from esteira.monitoring.policy import Alarm, Situation, Verdict, WindowFacts, decide
-from esteira.monitoring.profile import build_profile, read_profile
+from esteira.monitoring.profile import read_profile
 from esteira.monitoring.quality import judge_quality
 from esteira.stores.answers import outcomes, predictions
 from esteira.stores.data import tables
 from esteira.stores.model_store import models, verdicts
 from esteira.stores.model_store.verdicts import GATE
-from esteira.stores.monitoring import alerts, profiles, retrain_requests
+from esteira.stores.monitoring import alerts, hours, retrain_requests
 from esteira.stores.monitoring.retrain_requests import RetrainRequest
 from esteira.stores.releases import ledger
 from esteira.stores.stewardship import sensitivity
@@ -41,32 +41,51 @@ def live_release(use_case: str) -> int:
 
 
 @step
-def look_at_windows(use_case: str, judged: int, as_of: datetime) -> list[WindowFacts]:
-    """Profile the judged release's recent windows, measure their drift, and judge what outcomes are known."""
+def profile_hours(use_case: str, judged: int, as_of: datetime) -> int:
+    """Bring the hourly profiles of what the judged release's model served lately up to date; return how many changed.
+
+    Predictions of the last hour that is not over wait for the next run.
+    """
     declared = use_cases.get(use_case)
-    release = ledger.release(use_case, judged)
-    model = models.load(use_case, release.model_version, card_sha256=release.card_sha256)
+    card = _model(use_case, judged).card
+    until = hours.last_whole(as_of)
+    after = until - declared.monitor.windows * declared.monitor.window
+    served = _served(use_case, card.version, after, until)
+    computed = served.filter(pl.col("source") == "computed")  # only of these does the log have the features
+    segment = declared.monitor.segment
+    rows = sensitivity.mask(_features(computed, card)).with_columns(
+        computed["as_of"],
+        computed["release"],
+        (computed["inputs"].str.json_path_match(f"$.{segment}") if segment else pl.lit(None, pl.String)).alias(
+            hours.SEGMENT
+        ),
+    )
+    return hours.profile_hours(use_case, rows, _profiled(card), after=after, until=until)
+
+
+@step
+def look_at_windows(use_case: str, judged: int, as_of: datetime) -> list[WindowFacts]:
+    """Measure the drift of the judged release's recent windows from hourly profiles; judge what outcomes are known."""
+    declared = use_cases.get(use_case)
+    model = _model(use_case, judged)
     thresholds = Thresholds.model_validate_json(model.attachments[THRESHOLDS])
     reference = read_profile(model.attachments[REFERENCE])
     limits = declared.monitor
-    served = _served(use_case, release.model_version, as_of - limits.windows * limits.window, as_of)
+    until = hours.last_whole(as_of)
+    served = _served(use_case, model.card.version, until - limits.windows * limits.window, until)
+    releases = served["release"].unique().to_list()
     happened = known_outcomes(declared, as_of)
     facts = []
     for place in range(limits.windows, 0, -1):
-        start, end = as_of - place * limits.window, as_of - (place - 1) * limits.window
+        start, end = until - place * limits.window, until - (place - 1) * limits.window
         window = served.filter((pl.col("as_of") > start) & (pl.col("as_of") <= end))
-        drift: Drift | None = None
+        profile = hours.profile_of(use_case, releases, start, end)
+        drift = profile and measure(reference, read_profile(profile), thresholds, model.card.importances)
         quality = None
-        computed = window.filter(pl.col("source") == "computed")  # only of these does the log have the features
-        if computed.height:
-            columns = (*model.card.columns, Column(name=PREDICTION, type="number", view=PREDICTION))
-            profile = build_profile(sensitivity.mask(_features(computed, model.card)), columns)
-            profiles.save(use_case, release.id, start, end, profile)
-            drift = measure(reference, read_profile(profile), thresholds, model.card.importances)
         if window.height:
             joined = join_outcomes(window, happened, as_of=as_of, maturity=limits.outcome_maturity)
             quality = judge_quality(joined, declared.kind, minimum_rows=limits.minimum_rows // 2)
-        facts.append(WindowFacts(start=start, end=end, rows=window.height, drift=drift, quality=quality))
+        facts.append(WindowFacts(start=start, end=end, rows=window.height, drift=drift or None, quality=quality))
     return facts
 
 
@@ -78,7 +97,7 @@ def decide_about(use_case: str, judged: int, windows: list[WindowFacts], skew: S
     """
     declared = use_cases.get(use_case)
     release = ledger.release(use_case, judged)
-    card = models.load(use_case, release.model_version, card_sha256=release.card_sha256).card
+    card = _model(use_case, judged).card
     metric = PRIMARY[declared.kind]
     situation = Situation(
         metric=metric,
@@ -173,6 +192,15 @@ def _served(use_case: str, model_version: str, after: datetime, until: datetime)
     except MissingData:  # a release nobody has asked anything yet has windows without traffic
         return pl.DataFrame(schema=predictions.PREDICTIONS)
     return served.filter(pl.col("model_version") == model_version)
+
+
+def _model(use_case: str, judged: int) -> models.Model:
+    release = ledger.release(use_case, judged)
+    return models.load(use_case, release.model_version, card_sha256=release.card_sha256)
+
+
+def _profiled(card: ModelCard) -> tuple[Column, ...]:
+    return (*card.columns, Column(name=PREDICTION, type="number", view=PREDICTION))
 
 
 def _features(window: pl.DataFrame, card: ModelCard) -> pl.DataFrame:

@@ -164,7 +164,9 @@ class MonitorLimits:
     minimum_rows: int
     """Fewer predictions than this in a window: the monitor abstains."""
     window: timedelta = timedelta(days=7)
-    """How long a window is."""
+    """How long a window is, in whole hours."""
+    segment: str | None = None
+    """The request column by whose values what was served is profiled apart; one with few values."""
     windows: int = 3
     """How many recent windows are looked at."""
     windows_needed: int = 2

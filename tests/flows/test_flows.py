@@ -7,7 +7,9 @@ from typing import Any
 import polars as pl
 import pytest
 from prefect.client.orchestration import get_client
+from typer.testing import CliRunner
 
+from esteira.cli import app
 from esteira.contract import CREATED, EVENT, utc
 from esteira.errors import InputError, MissingData, MomentOutsideData, NoRelease, NotEnoughData, OverBudget, UnknownName
 from esteira.model_card import missing_records
@@ -17,7 +19,7 @@ from esteira.stores import clock
 from esteira.stores.answers import cached
 from esteira.stores.data import tables
 from esteira.stores.model_store import models, runs, verdicts
-from esteira.stores.monitoring import retrain_requests
+from esteira.stores.monitoring import retrain_requests, status
 from esteira.stores.monitoring.retrain_requests import RetrainRequest
 from esteira.stores.releases import ledger
 from esteira.stores.releases.live import Live
@@ -253,3 +255,29 @@ def test_refusals_are_counted_by_challenger_since_the_last_that_passed(belt: Bel
     for hour, (subject, passed) in enumerate([("a", True), ("b", False), ("b", False), ("c", False)]):
         verdicts.record(NAME, "gate", subject, moment + timedelta(minutes=hour), {"passed": passed})
     assert steps._refused_since(NAME, since) == 2
+
+
+def test_the_status_tells_what_is_live_how_fresh_everything_is_and_what_the_monitor_said(belt: Belt) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ESTEIRA_CLOCK", "belt")
+        settings.cache_clear()
+        plain.run(monitor, NAME, clock.now(belt.use_case))
+        with pytest.raises(NotEnoughData):
+            plain.run(train, NAME, utc("2013-01-01T05:00"))
+        found = status.look(NAME)
+    settings.cache_clear()
+    assert found.live is not None
+    assert found.live.model_version == ledger.live(NAME).model_version
+    assert found.live.age(found.now) == (found.now - found.live.model_as_of) / belt.use_case.monitor.maximum_age
+    assert {each.table for each in found.tables} >= {each.name for each in belt.use_case.feature_tables}
+    assert all(each.until == found.now >= belt.as_of for each in found.tables)
+    assert all(each.online == found.now for each in found.tables[-len(belt.use_case.feature_tables) :])
+    assert found.monitored is not None
+    assert found.monitored.subject == found.live.model_version
+    assert found.waiting_bytes == 0
+    assert any("NotEnoughData" in each for each in found.failed_runs)
+    assert any("training runs failed lately" in each for each in found.troubles)
+    shown = CliRunner(env={"COLUMNS": "200"}).invoke(app, ["status", NAME])
+    assert shown.exit_code == 1
+    assert f"release {found.live.release}" in shown.output
+    assert "training runs failed lately" in shown.output

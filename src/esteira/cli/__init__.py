@@ -17,6 +17,7 @@ from esteira.cli.audit import audit
 from esteira.cli.challengers import ab, traffic
 from esteira.cli.check import check
 from esteira.cli.reproduce import reproduce
+from esteira.cli.status import status
 from esteira.cli.worth import worth
 from esteira.contract import utc
 from esteira.errors import EsteiraError, FeatureError, InputError
@@ -43,6 +44,7 @@ app.add_typer(outcomes.app, name="outcomes")
 app.add_typer(ab, name="ab")
 app.command()(audit)
 app.command()(check)
+app.command()(status)
 app.command()(traffic)
 app.command()(train.train)
 app.command()(reproduce)

@@ -11,6 +11,7 @@ from esteira.stewardship.traces import Traces
 from esteira.stores.answers import predictions
 from esteira.stores.model_store import training_sets
 from esteira.stores.monitoring import profiles
+from esteira.stores.monitoring.profiles import StoredWindow
 from esteira.stores.stewardship import byte_scan, file_erasing
 from tests.stores.answers.asked import logged
 
@@ -78,8 +79,8 @@ def test_training_sets_lose_the_entitys_rows_and_keep_the_others_and_their_versi
 
 def test_profiles_that_hold_the_value_are_removed(home: Path) -> None:
     start, end = utc("2013-03-01"), utc("2013-03-08")
-    holding = profiles.save("flight_delay", 1, start, end, f"…{GONE}…".encode())
-    other = profiles.save("flight_delay", 2, start, end, b"nothing")
+    holding = profiles.save("flight_delay", StoredWindow(start, end, 1), f"…{GONE}…".encode())
+    other = profiles.save("flight_delay", StoredWindow(start, end, 2), b"nothing")
     assert file_erasing.erase_profiles(TRACES) == 1
     assert (holding.exists(), other.exists()) == (False, True)
 

@@ -40,6 +40,17 @@ def collect(
         )
 
 
+def waiting(folder: Path, table: str) -> dict[Path, int]:
+    """How many bytes of each segment in ``folder`` are not in ``table`` yet; whole segments are left out."""
+    found = {}
+    for segment in folder.glob(f"*{SEGMENT}"):
+        reached = tables.horizon(table, writer=segment.stem)
+        left = segment.stat().st_size - (0 if reached is None else (reached - _EPOCH) // _BYTE)
+        if left > 0:
+            found[segment] = left
+    return found
+
+
 def _collect_segment(
     segment: Path, table: str, read: Rows, schema: Mapping[str, pl.DataType], partition_by: str | None
 ) -> int:

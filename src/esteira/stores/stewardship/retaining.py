@@ -35,7 +35,7 @@ def items(use_case: str) -> list[Item]:
         ),
         *(
             Item(
-                name=_profile_name(use_case, window),
+                name=f"profiles:{use_case}/{window.name}",
                 serves=of_release(use_case, window.release),
                 moment=window.end,
             )
@@ -139,10 +139,6 @@ def _decide(use_case: str, about: list[Item], as_of: datetime) -> tuple[Decision
     )
 
 
-def _profile_name(use_case: str, window: profiles.StoredWindow) -> str:
-    return f"profiles:{use_case}/{window.release}/{window.start.isoformat()}/{window.end.isoformat()}"
-
-
 def _remove(use_case: str, item: Item) -> None:
     name = item.name.partition("/")[2]
     match item.kind:
@@ -151,6 +147,4 @@ def _remove(use_case: str, item: Item) -> None:
         case "training-set":
             training_sets.remove(use_case, name)
         case "profiles":
-            for window in profiles.list_windows(use_case):
-                if _profile_name(use_case, window) == item.name:
-                    profiles.remove(use_case, window)
+            profiles.remove(use_case, profiles.read_name(name))

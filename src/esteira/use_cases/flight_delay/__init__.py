@@ -80,7 +80,7 @@ USE_CASE = UseCase(
         most_bytes=20_000_000,
     ),
     retention=KEPT,
-    monitor=MonitorLimits(minimum_rows=300, outcome_maturity=timedelta(days=2)),
+    monitor=MonitorLimits(minimum_rows=300, segment="origin", outcome_maturity=timedelta(days=2)),
     limits=(
         ONLY_NEW_YORK,
         "It is about flights that fly: a cancelled or diverted flight has no outcome and was not learned from.",

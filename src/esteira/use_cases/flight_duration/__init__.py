@@ -40,7 +40,7 @@ USE_CASE = UseCase(
     # Nothing lands before a quarter of an hour, and nothing that leaves New York flies for 15 hours.
     bounds=(15.0, 900.0),
     gate=GateLimits(margin=0.15, baseline_gain=0.5, slice_margin=0.6, minimum_rows=4_000),
-    monitor=MonitorLimits(minimum_rows=300, outcome_maturity=timedelta(days=3)),
+    monitor=MonitorLimits(minimum_rows=300, segment="origin", outcome_maturity=timedelta(days=3)),
     limits=(
         ONLY_NEW_YORK,
         "It is about flights that fly: cancelled and diverted ones have no such time and were not learned from.",
