@@ -17,6 +17,7 @@ from esteira.stores.data import tables
 from esteira.stores.model_store import models, runs, verdicts
 from esteira.stores.monitoring import alerts
 from esteira.stores.releases import ledger
+from esteira.traffic import SHADOW
 
 LATELY = timedelta(days=7)
 MONITOR = "monitor"
@@ -135,7 +136,10 @@ def _reached(declared: UseCase) -> list[Reached]:
 
 def _answers(use_case: str, now: datetime) -> dict[str, int]:
     try:
-        lately = predictions.scan_predictions(use_case).filter(pl.col("as_of").is_between(now - LATELY, now))
+        lately = predictions.scan_predictions(use_case).filter(
+            pl.col("as_of").is_between(now - LATELY, now),
+            pl.col("role") != SHADOW,  # nobody was given those
+        )
     except MissingData:
         return {}
     counted = lately.group_by("source").len().sort("source").collect()
