@@ -11,14 +11,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import polars as pl
-from sklearn.pipeline import Pipeline
 
 from esteira.errors import InputError
 from esteira.limits import GateLimits
 from esteira.rules import Rules
+
+if TYPE_CHECKING:  # scikit-learn takes seconds, and whoever only asks about use cases does without
+    from sklearn.pipeline import Pipeline
 
 EVENT = "event_timestamp"
 CREATED = "created_timestamp"
@@ -151,7 +153,7 @@ class Candidate:
     """
 
     name: str
-    build: Callable[..., Pipeline]
+    build: Callable[..., "Pipeline"]
     parameters: Mapping[str, Any] = field(default_factory=dict)
     search: Mapping[str, Range | tuple[Any, ...]] = field(default_factory=dict)
     """What the tuner may try for a parameter: a range, or the values of a choice. The others stay as they are."""

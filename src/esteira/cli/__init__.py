@@ -16,6 +16,7 @@ from esteira.cli import alerts, data, features, keys, models, outcomes, predicti
 from esteira.cli.audit import audit
 from esteira.cli.challengers import ab, traffic
 from esteira.cli.check import check
+from esteira.cli.lineage import lineage, trace
 from esteira.cli.reproduce import reproduce
 from esteira.cli.status import status
 from esteira.cli.worth import worth
@@ -46,6 +47,8 @@ app.command()(audit)
 app.command()(check)
 app.command()(status)
 app.command()(traffic)
+app.command()(trace)
+app.command()(lineage)
 app.command()(train.train)
 app.command()(reproduce)
 console = Console()

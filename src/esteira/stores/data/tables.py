@@ -172,6 +172,17 @@ def slices(table: str, *, writer: str = "ingest") -> dict[int, datetime]:
     }
 
 
+def slice_until(table: str, version: int, *, writer: str = "ingest") -> datetime | None:
+    """The end of the newest slice of ``writer`` that ``version`` of ``table`` has; None when there is no such version.
+
+    Raises MissingData when there is no such table.
+    """
+    try:
+        return _progress(_open(table, version), writer)
+    except UnknownName:
+        return None
+
+
 def _counter(writer: str) -> str:
     return f"{writer}-counted"
 

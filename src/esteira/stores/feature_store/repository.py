@@ -5,13 +5,14 @@ import hashlib
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-
-from feast.repo_contents import RepoContents
-from feast.repo_operations import parse_repo
+from typing import TYPE_CHECKING
 
 from esteira import use_cases
 from esteira.settings import settings
 from esteira.stores.clock import online_writer
+
+if TYPE_CHECKING:
+    from feast.repo_contents import RepoContents
 
 
 def folders() -> tuple[Path, ...]:
@@ -21,8 +22,11 @@ def folders() -> tuple[Path, ...]:
 
 
 @contextlib.contextmanager
-def parsed() -> Iterator[RepoContents]:
+def parsed() -> Iterator["RepoContents"]:
     """Everything that is declared in all folders, each object once; its modules can be imported within the block."""
+    from feast.repo_contents import RepoContents  # noqa: PLC0415 - Feast takes seconds, and the digest does without
+    from feast.repo_operations import parse_repo  # noqa: PLC0415
+
     whole = RepoContents(*([] for _ in RepoContents._fields))
     with _importable():
         for folder in folders():

@@ -18,15 +18,17 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from pydantic import ValidationError
 from sklearn.pipeline import Pipeline
 
-from esteira.errors import AlteredModel, ModelError, UnknownName
+from esteira.errors import AlteredModel, ModelError
 from esteira.model_card import ModelCard
 from esteira.settings import prepare_environment, settings
+from esteira.stores.model_store.cards import CARD as CARD  # noqa: PLC0414 - callers have them from here
+from esteira.stores.model_store.cards import cards as cards  # noqa: PLC0414
+from esteira.stores.model_store.cards import existing, folder, parse_card, read
+from esteira.stores.model_store.cards import versions as versions  # noqa: PLC0414
 from esteira.stores.model_store.model_files import ESTIMATOR, PIPELINE, TREES, build_pipeline, dump_pipeline
 
-CARD = "card.json"
 _INDEX = "model.yaml"
 _TIMED = 200
 _OWN = {PIPELINE, TREES, ESTIMATOR}
@@ -94,7 +96,7 @@ def save(pipeline: Pipeline, card: ModelCard, attachments: Mapping[str, bytes]) 
             raise ModelError(f"An attachment cannot be named {name!r}. Choose a plain file name such as reference.bin.")
     files = {**own, **attachments, _INDEX: _index(card)}
     completed = card.model_copy(update={"files": {name: _digest(files[name]) for name in sorted(files)}})
-    target = _folder(card.use_case, card.version)
+    target = folder(card.use_case, card.version)
     staged = settings().bentoml_path / "staging" / uuid.uuid4().hex
     staged.mkdir(parents=True)
     try:
@@ -117,12 +119,7 @@ def load(use_case: str, version: str, *, card_sha256: str | None = None) -> Mode
 
     Raises UnknownName when it is not there, AlteredModel naming the file that differs.
     """
-    path = _folder(use_case, version)
-    if not path.is_dir():
-        raise UnknownName.among(
-            f"version of model {use_case!r}", version, versions(use_case), f"They are kept in {path.parent}."
-        )
-    return load_from(path, card_sha256=card_sha256)
+    return load_from(existing(use_case, version), card_sha256=card_sha256)
 
 
 def differing_files(pipeline: Pipeline, card: ModelCard) -> dict[str, tuple[str, str]]:
@@ -138,11 +135,11 @@ def differing_files(pipeline: Pipeline, card: ModelCard) -> dict[str, tuple[str,
 
 def load_from(path: Path, *, card_sha256: str | None = None) -> Model:
     """As ``load``, from a folder: the store's own or the copy packed into a bento."""
-    written = _read(path, CARD)
+    written = read(path, CARD)
     found = _digest(written)
     if card_sha256 is not None and found != card_sha256:
         raise _altered(path, CARD, card_sha256, found)
-    card = _parse_card(path, written)
+    card = parse_card(path, written)
     unlisted = sorted({each.name for each in path.iterdir()} - {*card.files, CARD})
     misplaced = sorted(name for name in card.files if Path(name).name != name)
     if unlisted or misplaced or PIPELINE not in card.files:
@@ -150,7 +147,7 @@ def load_from(path: Path, *, card_sha256: str | None = None) -> Model:
             f"Model folder {path} does not hold what its card lists: {unlisted} are not listed, {sorted(card.files)} "
             "are. It was not loaded. Restore it from a copy, or roll back to another release."
         )
-    files = {name: _read(path, name) for name in card.files}
+    files = {name: read(path, name) for name in card.files}
     for name, content in files.items():
         if _digest(content) != card.files[name]:
             raise _altered(path, name, card.files[name], _digest(content))
@@ -163,35 +160,15 @@ def load_from(path: Path, *, card_sha256: str | None = None) -> Model:
     )
 
 
-def cards(use_case: str) -> list[ModelCard]:
-    """The cards of a use case's stored models, in the order of ``versions``; only ``load`` verifies the models."""
-    folders = [_folder(use_case, version) for version in versions(use_case)]
-    return [_parse_card(folder, _read(folder, CARD)) for folder in folders]
-
-
-def versions(use_case: str) -> list[str]:
-    """The stored versions of a use case's models, by the day of their ``as_of``, then as they were saved."""
-    folder = settings().bentoml_path / "models" / use_case
-    stored = [each for each in folder.iterdir() if each.is_dir()] if folder.is_dir() else []
-    return [each.name for each in sorted(stored, key=lambda each: (each.name[:10], each.stat().st_mtime_ns))]
-
-
 def remove(use_case: str, version: str) -> None:
     """Remove a stored model and the bentos that were built of it; nobody sees half a model. Removing twice is once."""
     bentos = settings().bentoml_path / "bentos" / use_case
-    for path in (_folder(use_case, version), *bentos.glob(f"{version}-*")):
+    for path in (folder(use_case, version), *bentos.glob(f"{version}-*")):
         if path.is_dir():
             doomed = settings().bentoml_path / "staging" / uuid.uuid4().hex
             doomed.parent.mkdir(parents=True, exist_ok=True)
             path.rename(doomed)
             shutil.rmtree(doomed)
-
-
-def _folder(use_case: str, version: str) -> Path:
-    for part in (use_case, version):
-        if not part or Path(part).name != part or part.startswith(".") or part == "latest":
-            raise ModelError(f"A model cannot be named {use_case!r} {version!r}. Name it as its card does.")
-    return settings().bentoml_path / "models" / use_case / version
 
 
 def _version(own: Mapping[str, bytes], as_of: datetime) -> str:
@@ -222,7 +199,7 @@ def _index(card: ModelCard) -> bytes:
 
 
 def _existing(target: Path, wanted: ModelCard) -> ModelCard:
-    stored = _parse_card(target, _read(target, CARD))
+    stored = parse_card(target, read(target, CARD))
     for name in sorted(_OWN & (stored.files.keys() | wanted.files.keys())):
         if stored.files.get(name) != wanted.files.get(name):
             raise ModelError(
@@ -230,26 +207,6 @@ def _existing(target: Path, wanted: ModelCard) -> ModelCard:
                 f"{wanted.files.get(name)}). A version is never replaced: name the new one by name_version."
             )
     return stored
-
-
-def _parse_card(path: Path, written: bytes) -> ModelCard:
-    try:
-        return ModelCard.model_validate_json(written)
-    except ValidationError as error:
-        raise AlteredModel(
-            f"The card {path / CARD} cannot be read: {error.error_count()} fields are wrong, first "
-            f"{error.errors()[0]['loc']}. Restore it from a copy, or roll back to another release."
-        ) from error
-
-
-def _read(path: Path, name: str) -> bytes:
-    try:
-        return (path / name).read_bytes()
-    except OSError as error:
-        raise AlteredModel(
-            f"File {name!r} of the model in {path} cannot be read: {error.strerror}. "
-            "Restore it from a copy, or roll back to another release."
-        ) from error
 
 
 def _altered(path: Path, name: str, expected: str, found: str) -> AlteredModel:
