@@ -11,6 +11,7 @@ from flows.report import publish
 from flows.steps import judging
 from flows.steps.data import require_ingested
 from flows.steps.release import release_challenger
+from flows.steps.service_check import check_service
 
 
 class Validated(Frozen):
@@ -32,7 +33,8 @@ def validate(use_case: str, as_of: datetime | None = None, challenger: str | Non
     1. Require that data was ingested up to ``as_of``.
     2. Resolve the challenger: the named one, or the newest that nobody has judged.
     3. Score it and the champion on the same newest labelled rows, and judge.
-    4. If it passed, package it and append the release, if what it was judged against is still live.
+    4. If it passed, start its service from its bento, ask it golden requests, and judge that as well.
+    5. If all passed, append the release, if what it was judged against is still live; or ask for a person's approval.
     """
     moment = moment_of_run(as_of)
     require_ingested(use_case, moment)
@@ -41,9 +43,11 @@ def validate(use_case: str, as_of: datetime | None = None, challenger: str | Non
         nobody = f"No challenger waits: every model of {use_case} has been judged."
         return Validated(use_case=use_case, as_of=moment, challenger=None, release=None, verdict=None, outcome=nobody)
     judgement = judging.judge_challenger(use_case, version, moment)
+    judgement = check_service(use_case, version, judgement, moment)
     verdict = judgement.verdict
     release = release_challenger(use_case, version, judgement, moment) if verdict.passed else None
-    title = f"Release {release.id}: {version}" if release else f"Refused: {version}"
+    refused = f"{'Waits for approval' if verdict.passed else 'Refused'}: {version}"
+    title = f"Release {release.id}: {version}" if release else refused
     validated = Validated(
         use_case=use_case, as_of=moment, challenger=version, release=release.id if release else None,
         verdict=verdict, outcome=title,

@@ -28,6 +28,7 @@ prepare_environment(PREFECT_LOGGING_LEVEL="CRITICAL", PREFECT_LOGGING_TO_API_ENA
 def pytest_addoption(parser: pytest.Parser) -> None:
     """How thoroughly a service is fuzzed: generating a request takes about a tenth of a second."""
     parser.addoption("--generated-requests", type=int, default=400, help="requests to fuzz a service with")
+    parser.addoption("--random-kills", type=int, default=100, help="random kills of a release, besides every point")
 
 
 @pytest.fixture

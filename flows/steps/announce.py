@@ -1,13 +1,13 @@
-"""Tell everybody that a release is live: MLflow's alias follows, and an event rings."""
+"""Tell everybody that a release is live: MLflow's alias and the bentos' labels follow, and an event rings."""
 
-from esteira.stores.model_store import tracking
+from esteira.stores.releases import copies
 from esteira.stores.releases.ledger import Release
 from flows.events import RELEASED, ring
 
 
 def announce(release: Release) -> None:
     """Copy the ledger's word to where people look, and ring; telling it twice does no harm."""
-    tracking.mark_alias(release.use_case, release.model_version, "champion")
+    copies.rewrite(release.use_case)
     ring(
         RELEASED,
         release.use_case,

@@ -18,7 +18,7 @@ from esteira.stores.monitoring import alerts
 from esteira.stores.releases import ledger
 from esteira.training.gate import judge
 from esteira.training.labels import OUTCOME, label_entities
-from esteira.training.verdict import Check, Verdict, with_check
+from esteira.training.verdict import Check, Verdict, with_checks
 from flows.steps.parity import audit_skew
 from flows.steps.step import step
 
@@ -88,18 +88,23 @@ def judge_challenger(use_case: str, challenger: str, as_of: datetime) -> Judgeme
         one_row_ms=card.one_row_ms,
         size_bytes=card.size_bytes,
     )
-    verdict = with_check(judged, _parity(declared, as_of)) if live else judged
+    verdict = with_checks(judged, [_parity(declared, as_of)]) if live else judged
     verdicts.record(use_case, GATE, challenger, as_of, verdict.model_dump(mode="json"))
     if not verdict.passed:
-        alerts.open_alert(
-            alerts.Alert(
-                key=f"refused {use_case} {challenger}", severity="warning", owner=declared.owner, use_case=use_case,
-                subject=challenger, sentence=verdict.sentences[0], opened_at=as_of,
-                link=f"esteira verdicts show {use_case} {challenger}",
-            )
-        )  # fmt: skip
-        alerts.deliver()
+        alert_of_refusal(declared, challenger, verdict, as_of)
     return Judgement(verdict=verdict, against=live.id if live else 0)
+
+
+def alert_of_refusal(declared: UseCase, challenger: str, verdict: Verdict, as_of: datetime) -> None:
+    """Open the alert that leads from a refused challenger to its evidence."""
+    alerts.open_alert(
+        alerts.Alert(
+            key=f"refused {declared.name} {challenger}", severity="warning", owner=declared.owner,
+            use_case=declared.name, subject=challenger, sentence=verdict.sentences[0], opened_at=as_of,
+            link=f"esteira verdicts show {declared.name} {challenger}",
+        )
+    )  # fmt: skip
+    alerts.deliver()
 
 
 def _champion(declared: UseCase, live: ledger.Release, challenger: str, as_of: datetime) -> Predictor:

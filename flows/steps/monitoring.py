@@ -19,7 +19,7 @@ from esteira.stores.model_store import models, verdicts
 from esteira.stores.model_store.verdicts import GATE
 from esteira.stores.monitoring import alerts, hours, retrain_requests
 from esteira.stores.monitoring.retrain_requests import RetrainRequest
-from esteira.stores.releases import ledger
+from esteira.stores.releases import ledger, restoring
 from esteira.stores.stewardship import sensitivity
 from flows.events import RETRAIN_REQUESTED, ring
 from flows.steps.announce import announce
@@ -159,7 +159,7 @@ def act_on(use_case: str, judged: int, verdict: Verdict) -> str:
         case "retrain":
             return _ask_for_retrain(use_case, judged, verdict.as_of, reason)
         case "roll back":
-            restored = ledger.roll_back(
+            restored = restoring.roll_back(
                 use_case, undoes=judged, to=None, actor="monitor", reason=reason, at=verdict.as_of
             )
             announce(restored)

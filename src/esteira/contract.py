@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import polars as pl
 
 from esteira.errors import InputError
-from esteira.limits import GateLimits
+from esteira.limits import GateLimits, HealthLimits, ServiceLimits
 from esteira.rules import Rules
 
 if TYPE_CHECKING:  # scikit-learn takes seconds, and whoever only asks about use cases does without
@@ -279,7 +279,13 @@ class UseCase:
     """Further post-processing, in this order."""
     serving: ServingPolicy = ServingPolicy()
     gate: GateLimits
+    approval: Literal["auto", "review"] = "auto"
+    """Who lets a release go live: the gate alone, or a person besides, other than who asked for it."""
+    service: ServiceLimits = field(default_factory=ServiceLimits)
+    """What its service must keep before a release."""
     monitor: MonitorLimits
+    health: HealthLimits = field(default_factory=HealthLimits)
+    """When a fresh release is rolled back at once."""
     groups: GroupLimits = field(default_factory=GroupLimits)
     retention: Mapping[str, timedelta] = field(default_factory=dict)
     """How long things are kept: a table's rows by its name (``predictions_<use case>`` for the log), and by kind

@@ -1,6 +1,7 @@
 """The limits a use case declares for its gate: what a challenger must keep to be released."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Literal
 
 from esteira.errors import InputError
@@ -76,3 +77,41 @@ class GateLimits:
     """The median time the loaded model may take over one row, in milliseconds."""
     most_bytes: int | None = None
     """The size its files may have."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServiceLimits:
+    """What the service of a challenger must keep, started from its bento and asked golden requests, to be released."""
+
+    most_start_seconds: float = 120.0
+    """From the start of its processes to a verified release."""
+    most_p99_ms: float = 500.0
+    """The time of a request, one after the other. It must tell a slow model from a busy machine, so it is wide."""
+    most_memory_mb: float = 1_000.0
+    """What its largest process may hold."""
+    most_growth_mb: float = 16.0
+    """By how much that may have grown at the end of the requests, warmed up before."""
+    tolerance: float = 1e-6
+    """How far an answer may lie from the model's own, in the outcome's unit."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class HealthLimits:
+    """When a fresh release is taken back without waiting for the policy: limits that nothing sound comes near."""
+
+    watch: timedelta = timedelta(days=2)
+    """How long after it went live a release is watched, in the belt's time."""
+    minimum_requests: int = 100
+    """Fewer requests, predictions or outcomes than this are not judged."""
+    most_errors: float = 0.02
+    """The share of requests the service may fail on by its own fault."""
+    most_seconds: float = 1.0
+    """The time within which 99 of 100 requests must be answered."""
+    most_clipped: float = 0.05
+    """The share of predictions that may lie outside the bounds of the release before post-processing."""
+    most_shift: float = 3.0
+    """How many times the mean prediction may be the usual outcome, either way."""
+    most_decay: float = 0.25
+    """The share by which the primary metric may exceed what it was when released, by its whole interval."""
+    most_bias: float = 0.5
+    """How far predictions may lie from outcomes on average, as a share of the usual outcome, by the whole interval."""

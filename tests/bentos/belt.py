@@ -12,13 +12,14 @@ from xgboost import XGBClassifier
 from esteira import use_cases
 from esteira.contract import EVENT, utc
 from esteira.encoding import ColumnEncoder
-from esteira.model_card import ModelCard
+from esteira.model_card import GOLDEN, ModelCard
 from esteira.serving.predictor import Predictor
 from esteira.stores.data import tables
 from esteira.stores.feature_store import features
 from esteira.stores.feature_store.online_features import OnlineFeatures
 from esteira.stores.model_store import models
 from esteira.stores.releases import ledger
+from esteira.training import golden
 from flows.steps import data
 
 USE_CASE = use_cases.get("flight_delay")
@@ -102,7 +103,8 @@ def train(seed: int) -> ModelCard:
         cause="test",
         run_id="none",
     )
-    return models.save(pipeline, card, {})
+    held_out = pl.from_pandas(frame.head(100))
+    return models.save(pipeline, card, {GOLDEN: golden.pick(USE_CASE, pipeline, held_out, columns)})
 
 
 def proposal(card: ModelCard) -> ledger.Proposal:

@@ -8,14 +8,27 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from esteira import use_cases
-from esteira.cli import alerts, data, features, keys, models, outcomes, predictions, runs, train, verdicts
+from esteira.cli import (
+    alerts,
+    approvals,
+    data,
+    features,
+    keys,
+    models,
+    outcomes,
+    predictions,
+    releases,
+    runs,
+    train,
+    verdicts,
+)
 from esteira.cli.audit import audit
 from esteira.cli.challengers import ab, traffic
 from esteira.cli.check import check
+from esteira.cli.doctor import doctor
 from esteira.cli.lineage import lineage, trace
 from esteira.cli.reproduce import reproduce
 from esteira.cli.status import status
@@ -30,8 +43,12 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
-releases_app = typer.Typer(help="The ledger: what is live, what was, and why.", no_args_is_help=True)
-app.add_typer(releases_app, name="releases")
+app.add_typer(releases.app, name="releases")
+app.command()(releases.rollback)
+app.command("infra-check")(releases.infra_check)
+app.command()(approvals.approve)
+app.command("approvals")(approvals.list_approvals)
+app.command()(doctor)
 app.add_typer(features.app, name="features")
 app.add_typer(data.app, name="data")
 app.add_typer(models.app, name="models")
@@ -154,71 +171,6 @@ def ui() -> None:
         console.print(f"Prefect  [bold]{prefect_url.removesuffix('/api')}[/]\nMLflow   [bold]{mlflow_url}[/]")
         console.print(f"Reports  [bold]{settings().reports_path}[/]\nCtrl-C ends them.")
         _sleep_until_interrupted()
-
-
-@app.command()
-def rollback(
-    use_case: UseCaseName,
-    reason: Annotated[str, typer.Option(help="Why; it is kept in the ledger.")],
-    to: Annotated[
-        int | None, typer.Option(help="The release to restore; by default the one before the live one.")
-    ] = None,
-    actor: Annotated[str, typer.Option(help="Who decided it.")] = "operator",
-) -> None:
-    """Restore an earlier release whole; running services follow at once."""
-    from esteira.stores import clock
-    from esteira.stores.model_store import tracking
-    from esteira.stores.releases import ledger
-
-    declared = use_cases.get(use_case)
-    live = ledger.live(declared.name)
-    # The ledger tells the belt's time: in a replay the wall clock would be years ahead of every later release.
-    at = clock.horizon(declared)
-    restored = ledger.roll_back(declared.name, undoes=live.id, to=to, actor=actor, reason=reason, at=at)
-    tracking.mark_alias(declared.name, restored.model_version, "champion")
-    console.print(f"Release {restored.id} is live: {restored.model_version}. {restored.reason}", soft_wrap=True)
-    console.print(
-        "Its cached predictions are those it had when it was last live. Renew them: "
-        f"make flow FLOW=precompute USE_CASE={declared.name} AS_OF={at:%Y-%m-%dT%H:%M:%SZ}",
-        soft_wrap=True,
-        highlight=False,
-    )
-
-
-@releases_app.command("list")
-def list_releases(use_case: Annotated[str | None, typer.Argument(help="Only this use case.")] = None) -> None:
-    """All releases, newest first."""
-    from esteira.stores.releases import ledger
-
-    listed = ledger.releases(use_case and use_cases.get(use_case).name)
-    live: set[str] = set()
-    for each in listed:
-        mark = "    " if each.use_case in live else "[bold green]live[/]"
-        live.add(each.use_case)
-        console.print(
-            f"{each.id:>4} {mark} {each.use_case}  {each.model_version}  since {each.released_at:%Y-%m-%d %H:%M}  "
-            f"by {each.actor}: {escape(each.reason.split('. ')[0])}",
-            highlight=False,
-            soft_wrap=True,
-        )
-    hint = "Everything about one: esteira releases show USE_CASE RELEASE" if listed else "There is no release yet."
-    console.print(f"[dim]{hint}[/]")
-
-
-@releases_app.command("show")
-def show_release(use_case: UseCaseName, release: int) -> None:
-    """One release with its evidence."""
-    from esteira.stores.releases import ledger
-
-    console.print_json(ledger.release(use_cases.get(use_case).name, release).model_dump_json())
-
-
-@releases_app.command("at")
-def release_at(use_case: UseCaseName, moment: str) -> None:
-    """The release that was live at a moment of the belt's time."""
-    from esteira.stores.releases import ledger
-
-    console.print_json(ledger.live_at(use_cases.get(use_case).name, utc(moment)).model_dump_json())
 
 
 def _sleep_until_interrupted() -> None:

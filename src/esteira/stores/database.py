@@ -8,15 +8,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 
+from esteira.errors import MissingData
 from esteira.settings import settings
 from esteira.stores.disk import full_disk_told
 
 APPEND_ONLY: dict[Any, Any] = {"append_only": True}
 """``info`` of a table whose rows the database itself must not let change."""
+_met: set[str] = set()
+"""Databases this process has used."""
+_POSTGRES = {"connect_timeout": 5, "keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3}
+"""A server that went away is noticed within seconds: services ask it twice a second what is live."""
 _REFUSAL = "is append-only: rows are never changed or removed"
 
 
@@ -43,11 +49,24 @@ def transaction(*metadata: sa.MetaData) -> Iterator[sa.Connection]:
     Raises DiskFull when there is no room for them; then none was kept.
     """
     url = settings().ledger
+    _require_there(url)
     with full_disk_told(f"The record in {', '.join(table for each in metadata for table in each.tables)}"):
         for each in metadata:
             _prepare(url, each)
         with _engine(url).begin() as connection:
             yield connection
+
+
+def _require_there(url: str) -> None:
+    """A file that was there and is gone must not come back empty: everything would be forgotten in silence."""
+    file = sa.make_url(url).database if url.startswith("sqlite") else None
+    if file is None or url not in _met or Path(file).is_file():
+        return
+    _engine(url).dispose()  # what is put in its place is another file
+    raise MissingData(
+        f"The database {file} was there and is gone. Put it back, or restore it from a backup; a process that starts "
+        "without it begins a new one."
+    )
 
 
 def lock(connection: sa.Connection, table: sa.Table) -> None:
@@ -60,6 +79,7 @@ def lock(connection: sa.Connection, table: sa.Table) -> None:
 
 @lru_cache(maxsize=64)
 def _prepare(url: str, metadata: sa.MetaData) -> None:
+    _met.add(url)
     with _engine(url).begin() as connection:
         if connection.dialect.name == "postgresql":  # several processes may meet a new database at once
             connection.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtext('esteira tables'))")
@@ -91,7 +111,7 @@ def _guard(connection: sa.Connection, table: str) -> None:
 @lru_cache(maxsize=4)
 def _engine(url: str) -> sa.Engine:
     if not url.startswith("sqlite"):
-        return sa.create_engine(url, pool_pre_ping=True)
+        return sa.create_engine(url, pool_pre_ping=True, connect_args=_POSTGRES if "postgres" in url else {})
     settings().home.mkdir(parents=True, exist_ok=True)
     engine = sa.create_engine(url, connect_args={"timeout": 30})
     sa.event.listen(engine, "connect", _use_write_ahead_log)

@@ -1,7 +1,9 @@
 """Golden rows: a few held-out rows with the model's answers, kept with it, by which any copy of it can be checked."""
 
+import hashlib
 import json
 from collections.abc import Collection, Sequence
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,34 @@ class Golden(Frozen):
 
     values: dict[str, list[Any]]
     predictions: list[float]
+
+
+class GoldenRequests(Frozen):
+    """The golden data set of a use case: a few requests that every release must answer, fixed until a person renews it.
+
+    Values of restricted columns are empty, and the entities they were about are not named: nobody can be forgotten.
+    """
+
+    use_case: str
+    owner: str
+    source: str
+    """Where the requests are from, in words."""
+    recorded_at: datetime
+    """In the belt's time."""
+    values: dict[str, list[Any]]
+    """Column -> a value for each request, missing is None."""
+    given: dict[str, list[Any]]
+    """What post-processing may look at: entity keys and request inputs -> a value for each request."""
+
+    @property
+    def rows(self) -> int:
+        """How many requests there are."""
+        return len(next(iter(self.values.values()), []))
+
+    @property
+    def sha256(self) -> str:
+        """The digest by which an edit is found."""
+        return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
 
 
 def pick(

@@ -43,6 +43,6 @@ def conclude(
     )
 
 
-def with_check(verdict: Verdict, check: Check) -> Verdict:
-    """The verdict when ``check``, judged elsewhere, has to be kept too."""
-    return conclude(verdict.metric, (*verdict.checks, check), verdict.figures, verdict.guardrails)
+def with_checks(verdict: Verdict, checks: Sequence[Check]) -> Verdict:
+    """The verdict when ``checks``, judged elsewhere, have to be kept too."""
+    return conclude(verdict.metric, (*verdict.checks, *checks), verdict.figures, verdict.guardrails)

@@ -175,6 +175,19 @@ def mark_alias(use_case: str, version: str, alias: str) -> None:
     client.set_registered_model_alias(use_case, alias, number)
 
 
+def aliased(use_case: str, alias: str) -> str | None:
+    """The model version that MLflow's ``alias`` names; None when it names none."""
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415 - takes seconds
+
+    try:
+        version: str | None = connect().get_model_version_by_alias(use_case, alias).tags.get(MODEL_VERSION)
+    except MlflowException as error:
+        if error.error_code not in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
+            raise
+        return None
+    return version
+
+
 def environment() -> dict[str, str]:
     """What this process runs: the interpreter and the versions of the libraries that make a model."""
     installed = {each.metadata["Name"].lower(): each.version for each in importlib.metadata.distributions()}

@@ -11,6 +11,9 @@ from esteira.stores.database import APPEND_ONLY, Moment, transaction
 GATE = "gate"
 """The kind under which the gate's verdicts are kept, and the actor of releases it decided."""
 
+SERVICE = "service"
+"""The kind under which the verdicts about a challenger's service are kept."""
+
 _metadata = sa.MetaData()
 _verdicts = sa.Table(
     "verdicts",
@@ -27,7 +30,7 @@ _verdicts = sa.Table(
 
 
 def record(use_case: str, kind: str, subject: str, as_of: datetime, verdict: Mapping[str, Any]) -> bool:
-    """Keep a verdict of ``kind`` (gate, monitor) about ``subject``, whole; False when one of this moment is kept."""
+    """Keep a verdict of ``kind`` (gate, service, monitor) about ``subject``, whole; False when one is kept."""
     row = {"use_case": use_case, "kind": kind, "subject": subject, "as_of": as_of, "verdict": dict(verdict)}
     try:
         with transaction(_metadata) as connection:

@@ -13,18 +13,23 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 from urllib.error import URLError
 from urllib.request import urlopen
+
+import yaml
 
 from esteira.errors import ReleaseError
 from esteira.model_card import Frozen
 from esteira.settings import child_environment, settings
 from esteira.stores.model_store import models
-from esteira.stores.releases.ledger import Proposal
+from esteira.stores.releases.ledger import Proposal, Release
+from esteira.stores.whole_files import write_whole
 
 _LEFT_OUT = ("__pycache__", "*.pyc", ".*")
 _NOT_SERVING = ("training", "monitoring", "data", "cli", "conformance")
 _SECONDS = 120
+_DESCRIPTION, _LIVE = "bento.yaml", "live_release"
 
 
 class BuiltBento(Frozen):
@@ -70,6 +75,29 @@ def export(bento: BuiltBento, folder: Path) -> Path:
     return target
 
 
+def live_labels(use_case: str) -> dict[str, str | None]:
+    """Version -> the release as which the bento is labelled live, of every stored bento of a use case."""
+    return {path.name: _read_description(path)["labels"].get(_LIVE) for path in _stored(use_case)}
+
+
+def is_of(version: str, release: Release) -> bool:
+    """Whether the bento of this version packs the model of ``release``."""
+    return version.rpartition("-")[0] == release.model_version
+
+
+def label_live(use_case: str, release: Release) -> None:
+    """Label the bentos of a release as live, and no others."""
+    for path in _stored(use_case):
+        description = _read_description(path)
+        wanted = {name: each for name, each in description["labels"].items() if name != _LIVE}
+        if is_of(path.name, release):
+            wanted[_LIVE] = str(release.id)
+        if wanted != description["labels"]:
+            write_whole(
+                path / _DESCRIPTION, yaml.safe_dump({**description, "labels": wanted}, sort_keys=False).encode()
+            )
+
+
 def serve_command(bento: str, *, host: str, port: int) -> list[str]:
     """The command that serves a bento, named by its tag or its folder."""
     return [sys.executable, "-m", "bentoml", "serve", bento, "--host", host, "--port", str(port)]
@@ -92,6 +120,15 @@ def wait_ready(url: str, *, seconds: float = 60) -> None:
             last = error.read().decode(errors="replace") if hasattr(error, "read") else str(error)
         time.sleep(0.1)
     raise ReleaseError(f"The service at {url} is not ready after {seconds:.0f} s: {last}. Its log says more.")
+
+
+def _stored(use_case: str) -> list[Path]:
+    return sorted(each.parent for each in (settings().bentoml_path / "bentos" / use_case).glob(f"*/{_DESCRIPTION}"))
+
+
+def _read_description(path: Path) -> dict[str, Any]:
+    read: dict[str, Any] = yaml.safe_load((path / _DESCRIPTION).read_text())
+    return read
 
 
 def _run_bentoml(arguments: list[str], home: Path, *, cwd: Path) -> None:

@@ -4,63 +4,22 @@ The newest release of a use case is what is live. Each release names the one it 
 two releases that follow the same one: of two writers at once, one wins and the other is told (LedgerMoved).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
-from pydantic import Field
 
+from esteira import use_cases
 from esteira.errors import LedgerMoved, NoRelease, ReleaseError, UnknownName
-from esteira.model_card import Frozen
-from esteira.rules import Rules
 from esteira.stewardship.audit_chain import Deed
 from esteira.stores import audit
 from esteira.stores.database import APPEND_ONLY, Moment, lock, transaction
+from esteira.stores.releases import approvals
+from esteira.stores.releases.records import Proposal as Proposal  # noqa: PLC0414 - callers have it from here
+from esteira.stores.releases.records import Release as Release  # noqa: PLC0414
 from esteira.traffic import Traffic
-
-
-class Proposal(Frozen):
-    """A release that is not yet in the ledger: everything that changes together when it goes live."""
-
-    use_case: str
-    model_version: str
-    card_sha256: str
-    """Digest of the model card, which in turn names the digest of every file of the model."""
-    feature_service: str
-    epoch: str
-    """Under this name its cached predictions are kept; restored together with the release."""
-    threshold: float
-    bounds: tuple[float, float]
-    rules: Rules = ()
-    """Its post-processing beyond threshold and bounds."""
-    traffic: Traffic | None = None
-    """The challenger beside it, if there is one."""
-    actor: str
-    reason: str
-    evidence: Mapping[str, Any] = Field(default_factory=dict)
-    """The gate's verdict, whole."""
-    released_at: datetime
-    """When it goes live, in the belt's time."""
-
-
-class Release(Proposal):
-    """A row of the ledger."""
-
-    id: int
-    follows: int
-    """The release before it; 0 for a use case's first."""
-    restores: int | None = None
-    """The earlier release whose content this one has, when it is a rollback or has other traffic only."""
-    recorded_at: datetime
-    """When the row was written, by the wall clock."""
-
-    @property
-    def origin(self) -> int:
-        """The release that first had this content, traffic aside."""
-        return self.restores or self.id
-
 
 _metadata = sa.MetaData()
 _releases = sa.Table(
@@ -135,7 +94,8 @@ def append(proposal: Proposal, *, follows: int, restores: int | None = None) -> 
     """Make ``proposal`` live, if ``follows`` still is (0: if nothing is).
 
     Raises LedgerMoved when another release was appended in between, ReleaseError when its evidence is not a verdict
-    that passed or when it would go live before the one it follows; nothing is written then.
+    that passed, when its use case wants a person's approval and nobody gave it, when what it claims to restore was
+    never deployed, or when it would go live before the one it follows; nothing is written then.
     """
     if proposal.evidence.get("passed") is not True:
         raise ReleaseError(
@@ -145,14 +105,18 @@ def append(proposal: Proposal, *, follows: int, restores: int | None = None) -> 
     newest = _newest(_releases.c.use_case == proposal.use_case)
     if (newest.id if newest else 0) != follows:
         raise _moved(proposal, follows)
+    if restores is None:
+        _require_approved(proposal, follows)
+    else:
+        _require_deployed(proposal, restores)
+    if proposal.traffic is not None and proposal.traffic.mode == "split":
+        _require_approved_challenger(proposal.use_case, proposal.traffic)
     if newest is not None and proposal.released_at < newest.released_at:
         raise ReleaseError(
             f"Model {proposal.model_version!r} cannot go live at {proposal.released_at.isoformat()}: release "
             f"{newest.id} went live later, at {newest.released_at.isoformat()}. Judge it as of a later moment."
         )
-    row = {**proposal.model_dump(mode="python"), "follows": follows, "restores": restores}
-    row |= {"bounds": list(proposal.bounds), "rules": [each.model_dump(mode="json") for each in proposal.rules]}
-    row |= {"evidence": dict(proposal.evidence), "recorded_at": datetime.now(UTC)}
+    row = _row(proposal, follows=follows, restores=restores)
     try:
         with audit.transaction(_metadata) as connection:
             written = connection.execute(sa.insert(_releases).values(**row)).inserted_primary_key
@@ -160,6 +124,16 @@ def append(proposal: Proposal, *, follows: int, restores: int | None = None) -> 
     except sa.exc.IntegrityError as error:
         raise _moved(proposal, follows) from error
     return release(proposal.use_case, int(written[0]))  # type: ignore[index]  # an insert has a key
+
+
+def rehearse(proposal: Proposal, url: str) -> int:
+    """Make ``proposal`` live in another database, for a service on trial that must not see the real one."""
+    engine = sa.create_engine(url)
+    _metadata.create_all(engine)
+    with engine.begin() as connection:
+        written = connection.execute(sa.insert(_releases).values(**_row(proposal, follows=0, restores=None)))
+    engine.dispose()
+    return int(written.inserted_primary_key[0])  # type: ignore[index]  # an insert has a key
 
 
 @contextmanager
@@ -178,6 +152,25 @@ def before(current: Release) -> int:
     return current.follows if current.restores is None else release(current.use_case, current.restores).follows
 
 
+def target(use_case: str, *, undoes: int, to: int | None) -> Release:
+    """The deployed release that a rollback of ``undoes`` would restore: ``to``, or the one before what is live.
+
+    Raises as ``roll_back`` does.
+    """
+    current = live(use_case)
+    if current.id != undoes:
+        raise moved_on(use_case, undoes, current)
+    wanted = to if to is not None else before(current)
+    if wanted == 0:
+        raise ReleaseError(
+            f"Release {current.id} of {use_case!r} has none before it: there is nothing to roll back to."
+        )
+    earlier = release(use_case, wanted)
+    if earlier.origin == current.origin:
+        raise ReleaseError(f"Release {wanted} of {use_case!r} is live already.")
+    return earlier
+
+
 def roll_back(use_case: str, *, undoes: int, to: int | None, actor: str, reason: str, at: datetime) -> Release:
     """Append a release that restores an earlier deployed one whole, in place of release ``undoes``.
 
@@ -186,21 +179,55 @@ def roll_back(use_case: str, *, undoes: int, to: int | None, actor: str, reason:
     Raises LedgerMoved when ``undoes`` is not live any more, ReleaseError when there is nothing earlier, UnknownName
     when ``to`` is none of this use case's.
     """
-    current = live(use_case)
-    if current.id != undoes:
-        raise moved_on(use_case, undoes, current)
-    target = before(current) if to is None else to
-    if target == 0:
-        raise ReleaseError(
-            f"Release {current.id} of {use_case!r} has none before it: there is nothing to roll back to."
-        )
-    earlier = release(use_case, target)
-    if earlier.origin == current.origin:
-        raise ReleaseError(f"Release {target} of {use_case!r} is live already.")
+    current, earlier = live(use_case), target(use_case, undoes=undoes, to=to)
     kept = {name: getattr(earlier, name) for name in Proposal.model_fields}
     kept |= {"actor": actor, "reason": f"Rolled back to release {earlier.origin}: {reason}", "traffic": None}
     kept["released_at"] = max(at, current.released_at)
-    return append(Proposal(**kept), follows=current.id, restores=earlier.origin)
+    return append(Proposal(**kept), follows=undoes, restores=earlier.origin)
+
+
+def _row(proposal: Proposal, *, follows: int, restores: int | None) -> dict[str, Any]:
+    return {
+        **proposal.model_dump(mode="python"),
+        "follows": follows,
+        "restores": restores,
+        "bounds": list(proposal.bounds),
+        "rules": [each.model_dump(mode="json") for each in proposal.rules],
+        "evidence": dict(proposal.evidence),
+        "recorded_at": datetime.now(UTC),
+    }
+
+
+def _require_approved(proposal: Proposal, follows: int) -> None:
+    if use_cases.get(proposal.use_case).approval == "auto":
+        return
+    if not approvals.is_approved(proposal.use_case, proposal.card_sha256, follows=follows):
+        raise ReleaseError(
+            f"Model {proposal.model_version!r} cannot go live: releases of {proposal.use_case!r} need the approval of "
+            f"a person, and nobody approved this model in place of release {follows}. Have it judged by the validate "
+            "flow, which asks for approval; then: esteira approve"
+        )
+
+
+def _require_approved_challenger(use_case: str, traffic: Traffic) -> None:
+    """Who answers callers went live, for a share of them."""
+    if use_cases.get(use_case).approval == "auto" or approvals.is_approved(use_case, traffic.card_sha256):
+        return
+    raise ReleaseError(
+        f"Model {traffic.challenger!r} cannot answer a share of {use_case!r}: releases need the approval of a person, "
+        "and nobody approved this model. Ask it in the shadow instead, or have it judged and approved: esteira approve"
+    )
+
+
+def _require_deployed(proposal: Proposal, restores: int) -> None:
+    """What was approved once needs no approval to come back; so it must be what it says it is."""
+    content = ("model_version", "card_sha256", "feature_service", "epoch", "threshold", "bounds", "rules")
+    earlier = release(proposal.use_case, restores)
+    if changed := [name for name in content if getattr(earlier, name) != getattr(proposal, name)]:
+        raise ReleaseError(
+            f"Release {restores} of {proposal.use_case!r} cannot be restored with another {', '.join(changed)}. A "
+            "rollback restores a release whole: esteira rollback --to"
+        )
 
 
 def change_traffic(current: Release, traffic: Traffic | None, *, actor: str, reason: str, at: datetime) -> Release:
