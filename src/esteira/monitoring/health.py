@@ -104,8 +104,8 @@ def _outcomes(limits: HealthLimits, seen: Seen) -> tuple[tuple[bool, str], ...]:
         found.append(
             (
                 seen.bias.low > most or seen.bias.high < -most,
-                f"On {seen.outcomes:,} outcomes predictions are biased by {seen.bias.value:+.4g}, by their whole interval "
-                f"more than {most:.4g}.",
+                f"On {seen.outcomes:,} outcomes predictions are biased by {seen.bias.value:+.4g}, by their whole "
+                f"interval more than {most:.4g}.",
             )
         )
     return tuple(found)
