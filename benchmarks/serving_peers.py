@@ -8,7 +8,7 @@ from typing import Any
 
 import bentoml
 
-from bentos.flight_delay.requests import Flights
+from bentos.flights import Flights
 from esteira.features.online_store import reading_at
 
 _ALIKE: dict[str, Any] = {"workers": 1, "traffic": {"timeout": 10}, "logging": {"access": {"enabled": False}}}

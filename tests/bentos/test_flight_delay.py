@@ -19,7 +19,7 @@ import httpx
 import polars as pl
 import pytest
 
-from bentos.flight_delay.requests import flight_id
+from bentos.flights import flight_id
 from esteira.contract import utc
 from esteira.model_card import ModelCard
 from esteira.serving.predictor import Predictor

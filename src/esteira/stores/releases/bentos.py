@@ -157,7 +157,8 @@ def _lay_out(context: Path, use_case: str, model: Path) -> None:
 
     shutil.copytree(source, context / "src" / "esteira", ignore=code)
     shutil.copytree(repository / "bentos" / use_case, context / "bentos" / use_case, ignore=plain)
-    shutil.copy(repository / "bentos" / "__init__.py", context / "bentos" / "__init__.py")
+    for shared in sorted((repository / "bentos").glob("*.py")):
+        shutil.copy(shared, context / "bentos" / shared.name)
     shutil.copytree(settings().feature_repo_path, context / "feature_repo", ignore=plain)
     shutil.copytree(model, context / "models" / use_case / model.name)
     shutil.copy(repository / "requirements.lock", context / "requirements.lock")

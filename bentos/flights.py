@@ -1,4 +1,4 @@
-"""What one asks about a flight, and how it becomes entity keys and request inputs."""
+"""What one asks about a flight, whatever is to be predicted of it, and how it becomes keys and request inputs."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -6,6 +6,7 @@ from typing import Any, Self
 
 from pydantic import AwareDatetime, ConfigDict, Field, model_validator
 
+from bentos.questions import MOST, MOST_LOOKED_UP, Features, Names, Questions, Rows
 from esteira.errors import InvalidRequest
 from esteira.serving.answers import Request
 from esteira.use_cases.flights.on_demand import NEW_YORK
@@ -13,8 +14,6 @@ from esteira.use_cases.flights.on_demand import NEW_YORK
 _LONGEST_BLOCK = timedelta(hours=24)
 _FURTHEST_AHEAD = timedelta(days=400)
 _LONGEST_PAST = timedelta(days=2)
-_MOST = 1_000
-_MOST_LOOKED_UP = 10_000
 _WHOLE = ("carrier", "flight", "origin", "dest", "scheduled_departure", "scheduled_arrival")
 EXAMPLE: dict[str, Any] = {
     "flight_id": "2013-03-01-UA1545-EWR-IAH",
@@ -26,8 +25,6 @@ EXAMPLE: dict[str, Any] = {
     "scheduled_departure": "2013-03-01T05:15:00-05:00",
     "scheduled_arrival": "2013-03-01T08:19:00-06:00",
 }
-
-FeatureValue = float | int | bool | str | None
 
 
 class Flight(Request):
@@ -68,38 +65,42 @@ class Flight(Request):
         return self
 
 
-class Flights(Request):
+class Flights(Questions):
     """Flights to predict for, and optionally the moment whose knowledge to use."""
 
     model_config = ConfigDict(json_schema_extra={"example": {"flights": [EXAMPLE], "explain": True}})
 
-    flights: list[Flight] = Field(min_length=1, max_length=_MOST)
-    as_of: AwareDatetime | None = Field(
-        default=None,
-        description="Compute with what was known then. Default: now, from what was made ahead if it suits.",
-    )
-    explain: bool = Field(default=False, description="Compute, and tell what each feature contributed.")
+    flights: list[Flight] = Field(min_length=1, max_length=MOST)
+
+    @property
+    def ids(self) -> list[str]:
+        """The flights' names, in order."""
+        return [each.flight_id for each in self.flights]
+
+    @property
+    def named_only(self) -> list[str]:
+        """Those that are given by their flight_id alone."""
+        return [each.flight_id for each in self.flights if each.is_named_only]
+
+    def columns(self, known: Mapping[str, Mapping[str, Any]], as_of: datetime) -> Rows:
+        """Entity keys and request inputs of the flights asked about at ``as_of``. Raises as ``columns_of``."""
+        return columns_of(self.flights, known, as_of)
 
 
-class FlightIds(Request):
+class FlightIds(Names):
     """Flights whose precomputed predictions are asked for."""
 
     model_config = ConfigDict(json_schema_extra={"example": {"flight_ids": [EXAMPLE["flight_id"]]}})
 
-    flight_ids: list[str] = Field(min_length=1, max_length=_MOST_LOOKED_UP)
+    flight_ids: list[str] = Field(min_length=1, max_length=MOST_LOOKED_UP)
+
+    @property
+    def ids(self) -> list[str]:
+        """The flights' names, in order."""
+        return self.flight_ids
 
 
-class FlightFeatures(Request):
-    """A flight described by feature values of the caller's own; a feature that is left out is missing."""
-
-    name: str = Field(min_length=1, max_length=64, description="Names the row in the answer and in the log.")
-    features: dict[str, FeatureValue] = Field(max_length=1_000, description="As the live model card names them.")
-    keys: dict[str, FeatureValue] = Field(
-        default_factory=dict, max_length=100, description="What post-processing rules look at, such as origin."
-    )
-
-
-class Features(Request):
+class FlightFeatures(Features):
     """Feature values to predict from as they are, without looking anything up."""
 
     model_config = ConfigDict(
@@ -107,16 +108,21 @@ class Features(Request):
             "example": {
                 "rows": [
                     {
-                        "name": "an evening flight after a late arrival",
-                        "features": {"local_hour": 19.5, "airline": "UA", "expected_knock_on_minutes": 42.0},
+                        "name": "an evening flight of a known kind",
+                        "features": {"local_hour": 19.5, "airline": "UA", "block_minutes": 215.0},
                     }
                 ]
             }
         }
     )
 
-    rows: list[FlightFeatures] = Field(min_length=1, max_length=_MOST)
-    explain: bool = False
+
+def probe(moment: datetime, *, before: timedelta) -> Rows:
+    """A question every release must be able to answer before it serves, asked ``before`` departure."""
+    departure = moment + before
+    flight = {**EXAMPLE, "scheduled_departure": departure, "scheduled_arrival": departure + timedelta(hours=4)}
+    name = flight_id(departure, EXAMPLE["carrier"], EXAMPLE["flight"], EXAMPLE["origin"], EXAMPLE["dest"])
+    return columns_of([Flight(**{**flight, "flight_id": name})], {}, moment)
 
 
 def flight_id(
@@ -126,9 +132,7 @@ def flight_id(
     return f"{departure.astimezone(NEW_YORK).date()}-{carrier}{flight}-{origin}-{dest}"
 
 
-def columns(
-    flights: Sequence[Flight], known: Mapping[str, Mapping[str, Any]], as_of: datetime
-) -> Mapping[str, Sequence[Any]]:
+def columns_of(flights: Sequence[Flight], known: Mapping[str, Mapping[str, Any]], as_of: datetime) -> Rows:
     """Entity keys and request inputs of n flights asked about at ``as_of``; moments are whole unix seconds.
 
     ``known`` has them for the flights that are given by name only. Raises InvalidRequest when a departure lies absurdly
