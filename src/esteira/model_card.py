@@ -1,6 +1,6 @@
 """The facts that travel with a trained model: what it expects, where it came from, how good it was found to be."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from math import isfinite
 from typing import Any, Literal
@@ -43,6 +43,26 @@ class SliceQuality(Frozen):
     metrics: Mapping[str, Estimate]
 
 
+class ResidualBand(Frozen):
+    """Between what nine of ten outcomes less estimates lay, for estimates below ``below`` and above the band before."""
+
+    below: float | None
+    """None: the last band, without end."""
+    low: float
+    high: float
+
+
+def interval_around(bands: Sequence[ResidualBand], prediction: float) -> tuple[float, float]:
+    """The interval that nine of ten outcomes lie in, around an estimate.
+
+    >>> short, long = ResidualBand(below=120, low=-10, high=12), ResidualBand(below=None, low=-25, high=31)
+    >>> interval_around([short, long], 100), interval_around([short, long], 300)
+    ((90.0, 112.0), (275.0, 331.0))
+    """
+    band = next(each for each in bands if each.below is None or prediction < each.below)
+    return prediction + band.low, prediction + band.high
+
+
 class ModelCard(Frozen):
     """Everything serving and judging need to know about one trained model."""
 
@@ -75,9 +95,10 @@ class ModelCard(Frozen):
     """Share of the model's total gain per column; they add up to 1."""
     threshold: float
     bounds: tuple[float, float]
-    residuals: tuple[float, float] | None = None
-    """Of an estimate: between these lay nine of ten outcomes minus predictions on the holdout; none of a probability.
-    Around a new estimate they give its interval (split conformal prediction, Lei et al., JASA 2018)."""
+    residuals: tuple[ResidualBand, ...] = ()
+    """Of an estimate, lowest band first; none of a probability. They give a new estimate its interval."""
+    coverage: float | None = None
+    """The share of the newer half of the holdout within intervals learned from the older half; 0.9 is meant."""
     rules: Rules = ()
     """What else happens to a prediction before anybody sees it; the gate judged the model with it."""
     data_versions: Mapping[str, int]

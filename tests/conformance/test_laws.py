@@ -7,12 +7,8 @@ from esteira.conformance.case import Case, first_worthwhile_moment
 from esteira.conformance.check import laws
 from esteira.conformance.law import Law
 from esteira.settings import REPOSITORY
-from flows import plain
-from flows.monitor import monitor
-from flows.precompute import precompute
-from flows.train import train
-from flows.validate import validate
 from tests.conftest import Belt
+from tests.released import released
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("belt")]
 EVERY = pytest.mark.parametrize("name", use_cases.names())
@@ -25,15 +21,7 @@ def named(law: Law) -> str:
 @pytest.fixture(scope="module", params=use_cases.names())
 def case(request: pytest.FixtureRequest, belt: Belt) -> Case:
     """Each use case on the shared belt: what is ingested for one serves them all."""
-    name = request.param
-    if name == belt.use_case.name:
-        return Case(belt.use_case, belt.as_of, belt.challenger)
-    trained = plain.run(train, name, belt.as_of)
-    validated = plain.run(validate, name, belt.as_of, challenger=trained.challenger)
-    assert validated.release is not None, validated.verdict.sentences
-    plain.run(precompute, name, belt.as_of)
-    plain.run(monitor, name, belt.as_of)
-    return Case(use_cases.get(name), belt.as_of, trained.challenger)
+    return released(belt, request.param)
 
 
 @EVERY

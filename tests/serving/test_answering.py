@@ -7,7 +7,7 @@ import pytest
 
 from esteira.contract import FeatureRows, ServingPolicy, utc
 from esteira.errors import FeatureError, InvalidRequest, ModelError
-from esteira.model_card import CONSTANT
+from esteira.model_card import CONSTANT, ResidualBand
 from esteira.rules import Bands, Condition, Floor, Suppress
 from esteira.serving import answering
 from esteira.serving.answering import Drawn
@@ -116,11 +116,14 @@ def test_what_is_suppressed_is_told_without_any_number_and_logged_with_it() -> N
     assert logged[0].changes[0].before == logged[0].prediction
 
 
+LONG = ResidualBand(below=None, low=-5, high=50)
+
+
 def test_an_estimate_comes_with_its_interval_inside_the_bounds() -> None:
-    estimate = card(kind="regression", bounds=(0.0, 60.0), residuals=(-20.0, 30.0))
+    estimate = card(kind="regression", bounds=(0.0, 60.0), residuals=(ResidualBand(below=40, low=-20, high=30), LONG))
     serving = replace(SERVING, predictor=Predictor(estimate, linear_pipeline()))
     outputs = [each._replace(output=output) for each, output in zip(computed(), (10.0, 45.0), strict=True)]
-    assert [each.interval for each in answered(outputs, serving)] == [(0.0, 40.0), (25.0, 60.0)]
+    assert [each.interval for each in answered(outputs, serving)] == [(0.0, 40.0), (40.0, 60.0)]
     assert [each.decision for each in answered(outputs, serving)] == [None, None]
 
 

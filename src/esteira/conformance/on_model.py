@@ -14,9 +14,11 @@ from esteira.settings import settings
 from esteira.stores.feature_store import features
 from esteira.stores.model_store import models
 from esteira.training.fit import fit
+from esteira.training.intervals import NINE_OF_TEN
 from esteira.training.recipe import Entrant
 
 _ASKED_ALONE, _ROUNDING = 200, 1e-6
+_OFF = 0.07  # what two weeks differ by, and more than a hundred rows differ by chance
 
 
 def _values(rows: pl.DataFrame, case: Case) -> dict[str, list[Any]]:
@@ -91,6 +93,18 @@ def it_beats_a_constant(case: Case) -> None:
         found < constant,
         f"{metric} is {found:.4f}, the constant's is {constant:.4f}: the features say nothing about the outcome yet. "
         "See esteira features worth, and whether features are there at the asking moment.",
+    )
+
+
+@law("model")
+def intervals_hold_what_they_promise(case: Case) -> None:
+    """An interval around an estimate holds about nine of ten outcomes."""
+    found = case.model.card.coverage
+    require(
+        found is None or abs(found - NINE_OF_TEN) <= _OFF,
+        f"Intervals learned from the older half of the holdout held {found or 0:.1%} of the newer half, "
+        f"{NINE_OF_TEN:.0%} is meant. The outcome moves too fast for it: shorten label_delay, lengthen holdout, or "
+        "add features that move with it.",
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, Protocol
 
 from esteira.contract import FeatureRows, ServingPolicy
 from esteira.errors import FeatureError, InvalidRequest
+from esteira.model_card import ResidualBand, interval_around
 from esteira.serving.answers import Answer, Explanation, Source
 from esteira.serving.following import Serving
 from esteira.serving.freshness import Shortfall
@@ -210,8 +211,6 @@ def _withheld(change: Change) -> Change:
     return change.model_copy(update={"before": None, "after": None})
 
 
-def _interval(result: Processed, residuals: tuple[float, float], low: float, high: float) -> tuple[float, float]:
-    return (
-        min(max(result.prediction + residuals[0], low), high),
-        min(max(result.prediction + residuals[1], low), high),
-    )
+def _interval(result: Processed, residuals: Sequence[ResidualBand], low: float, high: float) -> tuple[float, float]:
+    lower, upper = interval_around(residuals, result.prediction)
+    return min(max(lower, low), high), min(max(upper, low), high)

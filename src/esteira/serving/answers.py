@@ -67,7 +67,7 @@ class Answer(Frozen):
         description="Calibrated probability of yes, or the estimate in the outcome's unit; null if suppressed."
     )
     interval: tuple[float, float] | None = Field(
-        description="Where nine of ten outcomes lay around such an estimate on the holdout; null for a probability."
+        description="Where nine of ten outcomes lay around holdout estimates of this size; null for a probability."
     )
     decision: bool | None = Field(description="The prediction at the release's threshold; null for an estimate.")
     band: str | None = Field(description="The named band it lies in, if the use case declares bands.")

@@ -4,14 +4,11 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-import numpy as np
-
 from esteira.contract import UseCase
 from esteira.model_card import CONSTANT, Column, ModelCard
 from esteira.training.fit import Fitted
+from esteira.training.intervals import coverage_of_newer_half, residual_bands
 from esteira.training.labels import OUTCOME
-
-_NINE_OF_TEN = (0.05, 0.95)
 
 
 def build_card(
@@ -51,13 +48,18 @@ def build_card(
         importances=fitted.importances,
         threshold=use_case.threshold,
         bounds=use_case.bounds,
-        residuals=_residuals(fitted) if use_case.kind == "regression" else None,
+        **_intervals(fitted, use_case.kind),
         rules=use_case.rules,
         limits=use_case.limits,
         **origin,
     )
 
 
-def _residuals(fitted: Fitted) -> tuple[float, float]:
-    low, high = np.quantile(fitted.holdout[OUTCOME].to_numpy() - fitted.predictions, _NINE_OF_TEN)
-    return float(low), float(high)
+def _intervals(fitted: Fitted, kind: str) -> dict[str, Any]:
+    if kind == "binary":
+        return {}
+    outcomes = fitted.holdout[OUTCOME].to_numpy()
+    return {
+        "residuals": residual_bands(fitted.predictions, outcomes),
+        "coverage": coverage_of_newer_half(fitted.predictions, outcomes),
+    }

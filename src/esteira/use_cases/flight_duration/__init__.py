@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from esteira.contract import MonitorLimits, UseCase
+from esteira.contract import MonitorLimits, ServingPolicy, UseCase
 from esteira.limits import GateLimits
 from esteira.use_cases.flight_duration.entities import planned_flights
 from esteira.use_cases.flight_duration.labels import gate_to_gate_minutes
@@ -36,7 +36,11 @@ USE_CASE = UseCase(
     holdout=timedelta(days=14),
     candidates=CANDIDATES,
     threshold=0.0,
-    is_served=False,
+    serving=ServingPolicy(
+        due="scheduled_departure",
+        # A day ahead nothing changes by the hour: the evening's batch is as good until the flight leaves.
+        cached_for=timedelta(hours=30),
+    ),
     # Nothing lands before a quarter of an hour, and nothing that leaves New York flies for 15 hours.
     bounds=(15.0, 900.0),
     gate=GateLimits(margin=0.15, baseline_gain=0.5, slice_margin=0.6, minimum_rows=4_000),
