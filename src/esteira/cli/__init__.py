@@ -30,6 +30,7 @@ from esteira.cli.challengers import ab, traffic
 from esteira.cli.check import check
 from esteira.cli.doctor import doctor
 from esteira.cli.lineage import lineage, trace
+from esteira.cli.init import init
 from esteira.cli.reproduce import reproduce
 from esteira.cli.status import status
 from esteira.cli.worth import worth
@@ -66,6 +67,7 @@ app.command()(status)
 app.command()(traffic)
 app.command()(trace)
 app.command()(lineage)
+app.command()(init)
 app.command()(train.train)
 app.command()(reproduce)
 console = Console()
@@ -99,6 +101,9 @@ def flow(
     use_case: UseCaseName,
     as_of: Annotated[str, typer.Option(help="The moment the run stands for, e.g. 2013-04-01 or 2013-04-01T18:00:00Z.")],
     json: Annotated[bool, typer.Option("--json", help="Print the run's whole record.")] = False,
+    plain: Annotated[
+        bool, typer.Option("--plain", help="As ordinary Python: no server, no retries, nothing on Prefect's pages.")
+    ] = False,
 ) -> None:
     """Run one flow for a use case as of a moment."""
     from esteira.cli import belt
@@ -107,7 +112,7 @@ def flow(
     moment = utc(as_of)
     belt.use_running_server()
     with console.status(f"[cyan]{name} {use_case} as of {moment:%Y-%m-%d %H:%M} UTC …"):
-        record = belt.flow(name)(use_case=use_case, as_of=moment)
+        record = belt.run(name, use_case, moment, plain=plain)
     if json:
         console.print_json(record.model_dump_json())
     else:

@@ -22,6 +22,15 @@ def flow(name: str) -> Any:
     return getattr(importlib.import_module(f"flows.{name}"), name)
 
 
+def run(name: str, use_case: str, as_of: datetime, *, plain: bool) -> Any:
+    """Run a flow, under Prefect or as ordinary Python, and return its record. Raises UnknownName."""
+    if plain:
+        from flows.plain import run as run_plainly
+
+        return run_plainly(flow(name), use_case, as_of)
+    return flow(name)(use_case=use_case, as_of=as_of)
+
+
 def use_running_server() -> None:
     """Make the home, and record runs on this machine's Prefect server if it answers; else Prefect starts one.
 

@@ -38,12 +38,15 @@ class Files:
     """What a missing field of a CSV file looks like."""
     ignored: tuple[str, ...] = ()
     """Columns that may be there and are left out."""
+    called: Mapping[str, str] = field(default_factory=dict)
+    """What a column of the table is called in the files, where that differs."""
 
     @property
     def columns(self) -> dict[str, pl.DataType]:
         """The columns a file must have."""
         moments = [self.event] if self.created is None else [self.event, self.created]
-        return {**dict.fromkeys(moments, MOMENT), **self.table.columns}
+        values = {self.called.get(name, name): kind for name, kind in self.table.columns.items()}
+        return {**dict.fromkeys(moments, MOMENT), **values}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,6 +129,7 @@ class FilesSource:
             known = pl.lit(modified, MOMENT) if files.created is None else pl.col(files.created)
             timed = delivered.with_columns(pl.col(files.event).alias(EVENT), known.alias(CREATED))
             _require_known(timed, files)
+            timed = timed.with_columns(pl.col(theirs).alias(ours) for ours, theirs in files.called.items())
             self._read[key] = timed.select(*files.table.schema, POSITION)
         return self._read[key]
 

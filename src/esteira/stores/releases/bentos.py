@@ -27,7 +27,7 @@ from esteira.stores.releases.ledger import Proposal, Release
 from esteira.stores.whole_files import write_whole
 
 _LEFT_OUT = ("__pycache__", "*.pyc", ".*")
-_NOT_SERVING = ("training", "monitoring", "data", "cli", "conformance")
+_NOT_SERVING = ("training", "monitoring", "data", "cli", "conformance", "scaffold")
 _SECONDS = 120
 _DESCRIPTION, _LIVE = "bento.yaml", "live_release"
 
