@@ -235,3 +235,26 @@ def test_any_text_survives_the_file(tmp_path: Path, texts: list[str]) -> None:
     read_back = sorted(read(tmp_path)["order_id"].to_list(), key=lambda each: each or "")
     assert read_back == sorted([text or None for text in texts], key=lambda each: each or "")
     assert timedelta(0) == read(tmp_path)[EVENT][0] - utc("2024-03-01")
+
+
+def test_one_file_may_hold_two_tables_and_call_its_columns_otherwise(tmp_path: Path) -> None:
+    (tmp_path / "orders.csv").write_text("No,at,Amount (EUR),back\n1,2024-01-01,2.5,yes\n")
+    of = {"pattern": "orders.csv", "event": "at", "created": "at"}
+    source = FilesSource(
+        name="shop",
+        folder=str(tmp_path),
+        schema_file=tmp_path / "schema.json",
+        files=(
+            Files(
+                table=RawTable(name="sold", columns={"order": pl.Int64(), "euros": pl.Float64()}, keys=("order",)),
+                called={"order": "No", "euros": "Amount (EUR)"}, ignored=("back",), **of,
+            ),
+            Files(
+                table=RawTable(name="returned", columns={"order": pl.Int64(), "back": pl.String()}, keys=("order",)),
+                called={"order": "No"}, ignored=("Amount (EUR)",), **of,
+            ),
+        ),
+    )  # fmt: skip
+    start, end = utc("2023-01-01"), utc("2025-01-01")
+    assert source.read("sold", start, end).select("order", "euros").rows() == [(1, 2.5)]
+    assert source.read("returned", start, end).select("order", "back").rows() == [(1, "yes")]

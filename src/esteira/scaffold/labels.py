@@ -1,8 +1,9 @@
 """What is to be predicted of each row, when it is known, and whether a column gives it away."""
 
 import ast
-from collections.abc import Iterable
+from collections.abc import Collection
 from datetime import timedelta
+from shlex import quote
 
 import polars as pl
 
@@ -10,7 +11,7 @@ from esteira.contract import EVENT
 from esteira.errors import DataError, InputError
 from esteira.model_card import Column
 from esteira.scaffold.durations import in_words, rounded
-from esteira.scaffold.planned import Feature, Wanted
+from esteira.scaffold.planned import Wanted
 from esteira.scaffold.records import Records
 from esteira.training.labels import OUTCOME
 from esteira.training.leakage import target_like
@@ -42,6 +43,14 @@ def when_known(
             "question is asked: a leak. Say how much later it is known than the rest of the row: --label-after 30d"
         )
     return rounded(typical_step(rows, key)), None
+
+
+def require_number(wanted: Wanted, label: pl.Series) -> None:
+    """Raise InputError unless a label can be estimated as a number."""
+    if not label.dtype.is_numeric():
+        raise InputError(
+            f"The label {wanted.label!r} holds text, and a regression predicts a number. Try --kind binary."
+        )
 
 
 def meaning_yes(wanted: Wanted, label: pl.Series) -> str:
@@ -96,17 +105,17 @@ def _means_yes(label: str, yes: str) -> pl.Expr:
 
 
 def require_no_leak(
-    wanted: Wanted, rows: pl.DataFrame, outcome: pl.Series, features: Iterable[Feature], records: Records
+    wanted: Wanted, rows: pl.DataFrame, outcome: pl.Series, suspects: Collection[str], records: Records
 ) -> None:
     """Raise DataError when a column of the question's row all but tells the outcome, or too few rows have one."""
-    named = {each.column: each.type for each in features}
-    columns = [Column(name=n, type="category" if kind == "word" else "number", view="") for n, kind in named.items()]
+    texts = rows.select(pl.col(pl.String)).columns
+    columns = [Column(name=each, type="category" if each in texts else "number", view="") for each in suspects]
     labelled = rows.with_columns(outcome.alias(OUTCOME)).drop_nulls(OUTCOME)
     if labelled.height < _FEWEST_LABELLED:
         raise DataError(f"Only {labelled.height} rows have an outcome. At least a hundred are needed to begin with.")
     if told := target_like(wanted.kind, labelled, columns):
-        guilty = next(name for name in named if f"{name!r}" in told[0])
+        guilty = next(name for name in suspects if f"{name!r}" in told[0])
         raise DataError(
             f"The file gives the label away: {'; '.join(told)}. Such a column is known with the label, not when the "
-            f"question is asked. Leave it out: --without {records.called[guilty]}"
+            f"question is asked. Leave it out: --without {quote(records.called[guilty])}"
         )

@@ -11,7 +11,7 @@ import polars as pl
 from esteira.contract import EVENT
 from esteira.errors import DataError, InputError
 from esteira.scaffold.durations import in_words, rounded, short
-from esteira.scaffold.labels import meaning_yes, outcomes, require_no_leak, typical_step, when_known
+from esteira.scaffold.labels import meaning_yes, outcomes, require_no_leak, require_number, typical_step, when_known
 from esteira.scaffold.planned import Feature, Plan, Wanted
 from esteira.scaffold.records import RESERVED, moments, read_records
 
@@ -34,11 +34,14 @@ def plan(wanted: Wanted) -> Plan:
     ahead, after = when_known(wanted, rows, key, repeats=repeats)
     delay = ahead or after or timedelta()
     yes = meaning_yes(wanted, rows[label]) if wanted.kind == "binary" else None
+    if yes is None:
+        require_number(wanted, rows[label])
     windows = _windows(typical_step(rows, key)) if repeats else (None, None)
     features, left_out = _features(rows, key, label if after else None, windows)
     wanted = replace(wanted, ahead=ahead, label_after=after)
     outcome = outcomes(rows, key, label, wanted, yes)
-    require_no_leak(wanted, rows, outcome, features, records)
+    of_the_row = {key, EVENT, *([label] if after else [])}
+    require_no_leak(wanted, rows, outcome, [each for each in rows.columns if each not in of_the_row], records)
     first, last = _span(rows)
     holdout = _holdout(first, last, wanted, delay)
     latest = max(windows[1] or timedelta(days=1), 2 * min(timedelta(days=1), delay / 2), timedelta(days=1))

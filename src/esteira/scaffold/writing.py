@@ -133,6 +133,7 @@ def _pages(plan: Plan) -> Any:
         "tables": tables,
         "called": called,
         "value": value,
+        "truths": [each.column for each in plan.features if plan.types[each.column] == "Boolean"],
         "example": f'"{plan.example_key}"' if text_key else plan.example_key,
         "key_type": "str = Field(min_length=1, max_length=200)" if text_key else "int",
         "kinds": sorted({"count", *(each.type for each in plan.features)}),

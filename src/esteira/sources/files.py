@@ -58,7 +58,7 @@ class FilesSource:
     schema_file: Path
     folder: str | None = None
     """None: the operator says (ESTEIRA_SOURCE_LOCATIONS)."""
-    _read: dict[tuple[str, int, int], pl.DataFrame] = field(default_factory=dict, repr=False, compare=False)
+    _read: dict[tuple[str, str, int, int], pl.DataFrame] = field(default_factory=dict, repr=False, compare=False)
     """Each version of each file is read once."""
 
     @property
@@ -117,11 +117,11 @@ class FilesSource:
 
     def _records_of(self, path: Path, files: Files) -> pl.DataFrame:
         stat = path.stat()
-        key = (str(path), stat.st_mtime_ns, stat.st_size)
+        key = (files.table.name, str(path), stat.st_mtime_ns, stat.st_size)  # one file may hold two tables
         if key not in self._read:
             delivered = _read(path, files)
             changed = path.stat()
-            if (changed.st_mtime_ns, changed.st_size) != key[1:]:
+            if (changed.st_mtime_ns, changed.st_size) != key[2:]:
                 raise DataError(
                     f"{path.name} was changed while it was read. Deliver whole files, and rename them into place."
                 )
