@@ -31,7 +31,7 @@ def stations(**more: Any) -> pl.DataFrame:
 
 def wanted(tmp_path: Path, frame: pl.DataFrame, **more: Any) -> Wanted:
     path = tmp_path / "stations.csv"
-    frame.write_csv(path, null_value="NA")
+    frame.write_csv(path)
     usual = {"entity_key": "place", "timestamp": "read at", "label": "heat", "kind": "regression"}
     return Wanted(name="heat_ahead", source=path, **{**usual, **more})
 

@@ -29,8 +29,8 @@ from esteira.cli.audit import audit
 from esteira.cli.challengers import ab, traffic
 from esteira.cli.check import check
 from esteira.cli.doctor import doctor
-from esteira.cli.lineage import lineage, trace
 from esteira.cli.init import init
+from esteira.cli.lineage import lineage, trace
 from esteira.cli.reproduce import reproduce
 from esteira.cli.status import status
 from esteira.cli.worth import worth
