@@ -64,10 +64,10 @@ def main() -> None:
         release_first()
         ingest(NOON)
         precompute_predictions.fn(NAME, NOON)
-        ports = {name: stack.enter_context(_served(name, Path(folder))) for name in SERVICES}
-        measured = _measure(ports, _bodies(), asked.seconds, asked.rounds)
-        measured["open loop"] = [vars(open_loop(ports["service"], _bodies()["one"], rate=RATE, seconds=10))]
-        memory = _measure_memory(ports["service"], _bodies()["one"], asked.requests)
+        ports = {name: stack.enter_context(served(name, Path(folder))) for name in SERVICES}
+        measured = _measure(ports, bodies(), asked.seconds, asked.rounds)
+        measured["open loop"] = [vars(open_loop(ports["service"], bodies()["one"], rate=RATE, seconds=10))]
+        memory = _measure_memory(ports["service"], bodies()["one"], asked.requests)
         sync_ms = _sync_ms(Path(folder))
     result = {
         "machine": {"system": platform.platform(), "python": platform.python_version(), "cores": os.cpu_count(),
@@ -83,7 +83,7 @@ def main() -> None:
 
 
 @contextmanager
-def _served(name: str, folder: Path) -> Iterator[int]:
+def served(name: str, folder: Path) -> Iterator[int]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -105,7 +105,7 @@ def _served(name: str, folder: Path) -> Iterator[int]:
 _pids: dict[int, int] = {}
 
 
-def _bodies() -> dict[str, list[bytes]]:
+def bodies() -> dict[str, list[bytes]]:
     """Requests about flights due so soon that they are computed; of the whole batch for look-ups."""
     declared = use_cases.get(NAME)
     known = questions(declared, NOON, 2_000)

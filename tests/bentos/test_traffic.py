@@ -210,8 +210,12 @@ def test_a_challenger_that_does_harm_is_taken_away_by_the_monitor_with_an_alert(
 
 
 def test_turned_off_everybody_has_the_champion_again(served: Served) -> None:
-    _follow(served, traffic.shadow(NAME, served.challenger.version, **WHY))
-    _follow(served, traffic.stop(NAME, **WHY))
+    said = esteira("traffic", NAME, "--shadow", served.challenger.version, "--reason", "once more", "--actor", "ann")
+    shadow = _follow(served, ledger.live(NAME))
+    assert said == f"Release {shadow.id}, {served.champion.version}: {shadow.traffic and shadow.traffic.in_words()}.\n"
+    assert (shadow.actor, shadow.reason) == ("ann", "once more")
+    assert "no challenger" in esteira("traffic", NAME, "--off", "--reason", "seen enough")
+    _follow(served, ledger.live(NAME))
     assert {each["model_version"] for each in served.ask(60)} == {served.champion.version}
 
 
@@ -253,6 +257,14 @@ def _wait_for(happens: Callable[[], bool], *, seconds: float = 20) -> None:
     while not happens():
         assert time.monotonic() < deadline, "it did not happen in time"
         time.sleep(0.1)
+
+
+def test_an_answer_is_traced_before_anybody_has_collected_it(served: Served) -> None:
+    (answer,) = served.ask(1)
+    told = esteira("trace", answer["prediction_id"])
+    assert f"release:{NAME}/{answer['release']}" in told
+    assert f"model:{NAME}:{served.champion.version}" in told
+    assert served.rows["tailnum"][0] not in told  # restricted
 
 
 def esteira(*words: str) -> str:
