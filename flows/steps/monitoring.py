@@ -23,6 +23,7 @@ from esteira.stores.releases import ledger, restoring
 from esteira.stores.stewardship import sensitivity
 from flows.events import RETRAIN_REQUESTED, ring
 from flows.steps.announce import announce
+from flows.steps.health import with_health
 from flows.steps.parity import Skew
 from flows.steps.step import step
 
@@ -93,7 +94,8 @@ def look_at_windows(use_case: str, judged: int, as_of: datetime) -> list[WindowF
 def decide_about(use_case: str, judged: int, windows: list[WindowFacts], skew: Skew, as_of: datetime) -> Verdict:
     """Decide whether the judged release is kept, watched, retrained or rolled back, and keep the verdict.
 
-    Skew without explanation is never kept quiet: the least it leads to is watch.
+    Skew without explanation is never kept quiet: the least it leads to is watch. A fresh release that breaks the health
+    rule is rolled back at once.
     """
     declared = use_cases.get(use_case)
     release = ledger.release(use_case, judged)
@@ -119,6 +121,12 @@ def decide_about(use_case: str, judged: int, windows: list[WindowFacts], skew: S
                 "alarms": (*verdict.alarms, alarm),
             }
         )
+    since = ledger.live_since(release)
+    served = _served(use_case, release.model_version, since, as_of)
+    joined = join_outcomes(
+        served, known_outcomes(declared, as_of), as_of=as_of, maturity=declared.monitor.outcome_maturity
+    )
+    verdict = with_health(verdict, declared, release, card, joined, as_of)
     verdicts.record(use_case, "monitor", release.model_version, as_of, verdict.model_dump(mode="json"))
     return verdict
 

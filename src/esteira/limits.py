@@ -99,7 +99,7 @@ class ServiceLimits:
 class HealthLimits:
     """When a fresh release is taken back without waiting for the policy: limits that nothing sound comes near."""
 
-    watch: timedelta = timedelta(days=2)
+    watch: timedelta = timedelta(days=3)
     """How long after it went live a release is watched, in the belt's time."""
     minimum_requests: int = 100
     """Fewer requests, predictions or outcomes than this are not judged."""

@@ -1,12 +1,14 @@
 from datetime import timedelta
 from typing import Any
 
+import polars as pl
 import pytest
 
 from esteira.contract import utc
 from esteira.limits import HealthLimits
 from esteira.model_card import Estimate
-from esteira.monitoring.health import Seen, ailments
+from esteira.monitoring.health import Seen, ailments, seen_in
+from esteira.monitoring.outcomes import KNOWN, YOUNG
 
 RELEASED = utc("2013-03-01")
 LIMITS = HealthLimits()
@@ -68,3 +70,26 @@ def test_after_its_watch_window_a_release_is_the_policys() -> None:
     assert told(after=LIMITS.watch, errors=500) != ()
     assert told(after=LIMITS.watch + timedelta(seconds=1), errors=500) == ()
     assert told(after=timedelta(hours=-1), errors=500) == ()
+
+
+def test_what_was_served_is_seen_with_its_clipped_answers_and_known_outcomes() -> None:
+    clipped = '[{"rule": "bounds", "what": "prediction", "before": 1.0, "after": 0.999, "reason": "r"}]'
+    days = [RELEASED + timedelta(hours=n) for n in range(72)]
+    joined = pl.DataFrame(
+        {
+            "prediction": [0.999 if n % 9 == 0 else 0.9 for n in range(72)],
+            "outcome": [None if n >= 66 else float(n % 5 == 0) for n in range(72)],
+            "status": [YOUNG if n >= 66 else KNOWN for n in range(72)],
+            "as_of": days,
+            "changes": [clipped if n % 9 == 0 else '[{"rule":"floor"}]' for n in range(71)]
+            + [clipped.replace(": ", ":")],
+        }
+    )
+    seen = seen_in(joined, "binary", metric="log_loss", released=estimate(0.46, 0.02), usual=0.2)
+    assert (seen.predictions, seen.clipped, seen.outcomes) == (72, 9, 66)
+    assert seen.mean_prediction == pytest.approx(0.911, abs=0.001)
+    told = ailments(HealthLimits(minimum_requests=50), seen, released_at=RELEASED, as_of=days[-1])
+    assert [words in each for words, each in zip(("outside", "mean", "log_loss", "biased"), told, strict=True)] == [
+        True
+    ] * 4
+    assert seen_in(joined.clear(), "binary", metric="log_loss", released=None, usual=None) == Seen()

@@ -166,3 +166,42 @@ def _cards(use_case: str) -> list[ModelCard]:
     from esteira.stores.model_store import models
 
     return models.cards(use_case)
+
+
+@app.command("search")
+def search_models(words: Annotated[list[str], typer.Argument(help="All of them must occur.")]) -> None:
+    """Models whose use case, purpose, owner, limits, features or candidate hold every word."""
+    wanted = [word.casefold() for word in words]
+    found = [
+        card
+        for name in use_cases.names()
+        for card in reversed(_cards(name))
+        if all(word in _searched(card) for word in wanted)
+    ]
+    for card in found:
+        console.print(
+            f"{card.use_case}:[bold]{card.version}[/]  {state_of(card)}  owner {escape(card.owner)}\n"
+            f"  [dim]{escape(card.purpose)}[/]",
+            highlight=False,
+            soft_wrap=True,
+        )
+    console.print(f"[dim]{len(found)} models. Everything about one: esteira models show MODEL[/]")
+
+
+@app.command("resolve")
+def resolve_model(
+    use_case: Annotated[str, typer.Argument(help="A use case, such as flight_delay.")],
+    rule: Annotated[str, typer.Argument(help="champion, latest-blessed, or version=V.")],
+) -> None:
+    """One model by a rule: what is live, the newest that passed every check, or the one named."""
+    from esteira.stores.releases.resolving import resolve
+
+    name = use_cases.get(use_case).name
+    card = resolve(name, rule)
+    console.print(f"{name}:[bold]{card.version}[/]  {rule}: {state_of(card)}", highlight=False, soft_wrap=True)
+
+
+def _searched(card: ModelCard) -> str:
+    columns = (text for column in card.columns for text in (column.name, column.view))
+    about = (card.use_case, card.version, card.purpose, card.owner, card.candidate, *card.limits)
+    return " ".join((*about, *columns)).casefold()

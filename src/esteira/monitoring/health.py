@@ -4,9 +4,14 @@ It looks for what is broken at once, by limits far from anything usual; slow dec
 """
 
 from datetime import datetime, timedelta
+from typing import Literal
+
+import polars as pl
 
 from esteira.limits import HealthLimits
 from esteira.model_card import Estimate, Frozen
+from esteira.monitoring.quality import judge_quality
+from esteira.rules import BOUNDS
 
 
 class Seen(Frozen):
@@ -109,3 +114,33 @@ def _outcomes(limits: HealthLimits, seen: Seen) -> tuple[tuple[bool, str], ...]:
             )
         )
     return tuple(found)
+
+
+def seen_in(
+    joined: pl.DataFrame,
+    kind: Literal["binary", "regression"],
+    *,
+    metric: str,
+    released: Estimate | None,
+    usual: float | None,
+) -> Seen:
+    """What predictions joined with their outcomes (see ``join_outcomes``) tell of a release.
+
+    ``released`` is the metric as measured when it was released, ``usual`` the constant that predicted best then.
+    """
+    if not joined.height:
+        return Seen()
+    quality = judge_quality(joined, kind)
+    # Post-processing writes down each change; the first word of a change names the rule.
+    clipped = joined["changes"].str.contains(f'"rule": ?"{BOUNDS}"').sum()
+    return Seen(
+        predictions=joined.height,
+        clipped=int(clipped),
+        mean_prediction=float(joined["prediction"].mean()),  # type: ignore[arg-type]  # there are rows
+        usual_mean=usual,
+        metric=metric,
+        quality=quality.metrics.get(metric),
+        released_quality=released,
+        bias=quality.metrics.get("bias"),
+        outcomes=quality.known,
+    )

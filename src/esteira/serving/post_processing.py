@@ -9,12 +9,10 @@ from pydantic import model_validator
 
 from esteira.errors import ModelError
 from esteira.model_card import Frozen
-from esteira.rules import Bands, Boost, Clip, Condition, Floor, Rank, Rules, Suppress
+from esteira.rules import BOUNDS, Bands, Boost, Clip, Condition, Floor, Rank, Rules, Suppress
 
 Columns = Mapping[str, Sequence[Any]]
 Kind = Literal["binary", "regression"]
-BOUNDS = "bounds"
-"""Under this name a change by the release's bounds is told."""
 
 
 class Change(Frozen):

@@ -1,5 +1,6 @@
 import contextlib
 import json
+import random
 import subprocess
 import sys
 from collections.abc import Callable
@@ -131,6 +132,38 @@ def test_one_flipped_bit_in_any_file_is_found_before_it_is_parsed(name: str, mon
     monkeypatch.setattr(models, "build_pipeline", lambda _files: pytest.fail("parsed altered bytes"))
     with pytest.raises(AlteredModel, match=name):
         models.load("flight_delay", card.version)
+
+
+@pytest.mark.slow
+def test_a_thousand_flipped_bits_anywhere_are_all_found_before_anything_is_parsed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pipeline = fitted()
+    card = models.save(pipeline, card_of(pipeline), PROFILE)
+    model = models.load("flight_delay", card.version)
+    monkeypatch.setattr(models, "build_pipeline", lambda _files: pytest.fail("parsed altered bytes"))
+    monkeypatch.setattr(
+        models, "parse_card", _unless_altered(models.parse_card, (model.path / "card.json").read_bytes())
+    )
+    files = sorted(each for each in model.path.iterdir())
+    chance = random.Random(2013)
+    for _ in range(1_000):
+        file = chance.choice(files)
+        sound = file.read_bytes()
+        altered = bytearray(sound)
+        altered[chance.randrange(len(sound))] ^= 1 << chance.randrange(8)
+        file.write_bytes(altered)
+        with pytest.raises(AlteredModel, match=file.name):
+            models.load_from(model.path, card_sha256=model.card_sha256)
+        file.write_bytes(sound)
+
+
+def _unless_altered(parse: Any, sound: bytes) -> Any:
+    def parsed(path: Any, written: bytes) -> Any:
+        assert written == sound, "parsed an altered card"
+        return parse(path, written)
+
+    return parsed
 
 
 def test_an_altered_card_a_missing_file_and_an_unlisted_one_are_found() -> None:
