@@ -28,6 +28,7 @@ from esteira.stores.answers import predictions
 from esteira.stores.feature_store import features
 from esteira.stores.feature_store.online_features import OnlineFeatures
 from esteira.stores.model_store import models
+from esteira.stores.monitoring import alerts
 from esteira.stores.releases import bentos, ledger
 from flows.steps.serving import precompute_predictions
 from tests.bentos import belt
@@ -420,6 +421,9 @@ def test_a_release_whose_model_was_altered_is_refused_and_the_old_one_serves_on(
     assert (health["ready"], health["release"]) == (True, before.id)
     answer = httpx.post(f"{served.url}/predict", json={"flights": [served.question(0)]})
     assert answer.json()["predictions"][0]["release"] == before.id
+    (alert,) = alerts.alerts(key=f"not loaded flight_delay {ledger.live('flight_delay').id}")
+    assert alert.severity == "critical"
+    assert "AlteredModel" in alert.sentence
 
 
 def test_a_killed_worker_loses_no_answer_it_gave_and_is_replaced(served: Served) -> None:

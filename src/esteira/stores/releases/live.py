@@ -17,7 +17,7 @@ from esteira.contract import UseCase
 from esteira.errors import MissingData, NoRelease, UnknownName
 from esteira.serving import answering
 from esteira.serving.answers import Answer, Answers, Health, LookedUp
-from esteira.serving.following import Following, Serving
+from esteira.serving.following import Following, Release, Serving
 from esteira.serving.given import given_rows
 from esteira.serving.measures import measures
 from esteira.settings import settings
@@ -26,6 +26,7 @@ from esteira.stores.answers.cached import CachedPredictions
 from esteira.stores.answers.logged_answers import logged_answers
 from esteira.stores.answers.prediction_log import LoggedAnswers, PredictionLog
 from esteira.stores.releases import ledger
+from esteira.stores.releases.alarming import alarm_if_not_loaded
 from esteira.stores.releases.drawing import NOTHING_FOUND, Drawing, Hand, Rows, rows_at
 from esteira.stores.releases.shadowing import Shadow
 
@@ -60,10 +61,13 @@ class Live:
         from esteira.stores.releases.loading import load  # noqa: PLC0415
 
         name = self._use_case.name
-        self._following = Following(
-            lambda: ledger.live(name),
-            lambda each: load(name, each.id, self._probe, self._now(), self._following.current),
-        )
+
+        def load_or_alarm(release: Release) -> Serving:
+            now = self._now()  # a clock that cannot be read is no fault of the release
+            with alarm_if_not_loaded(self._use_case, release):
+                return load(name, release.id, self._probe, now, self._following.current)
+
+        self._following = Following(lambda: ledger.live(name), load_or_alarm)
         self._following.look()
         self._shadow.start()
         self._thread.start()
