@@ -8,6 +8,7 @@ from esteira.model_card import Frozen
 from flows.moment import moment_of_run
 from flows.report import publish
 from flows.steps import data as steps
+from flows.steps.plugged import run_plugged
 
 
 class Ingested(Frozen):
@@ -44,5 +45,11 @@ def ingest(use_case: str, as_of: datetime | None = None) -> Ingested:
         use_case=use_case, as_of=moment, raw_rows=raw, quarantined_rows=apart, feature_rows=features,
         online_rows=online, told=told,
     )  # fmt: skip
-    publish("ingested", f"Ingested until {moment:%Y-%m-%d %H:%M} UTC", ingested, sentences=told)
+    publish(
+        "ingested",
+        f"Ingested until {moment:%Y-%m-%d %H:%M} UTC",
+        ingested,
+        sentences=told,
+        plugged=run_plugged("ingest", use_case, moment, ingested),
+    )
     return ingested

@@ -12,6 +12,7 @@ from flows.report import publish
 from flows.steps import monitoring as steps
 from flows.steps import parity, traffic
 from flows.steps.data import require_ingested
+from flows.steps.plugged import run_plugged
 
 
 class Monitored(Frozen):
@@ -68,5 +69,6 @@ def monitor(use_case: str, as_of: datetime | None = None) -> Monitored:
         f"{verdict.action}: {use_case} at {moment:%Y-%m-%d %H:%M} UTC",
         verdict,
         sentences=(*skew.sentences, done, *said),
+        plugged=run_plugged("monitor", use_case, moment, monitored),
     )
     return monitored

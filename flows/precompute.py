@@ -8,6 +8,7 @@ from flows.moment import moment_of_run
 from flows.report import Progress, publish
 from flows.steps import serving as steps
 from flows.steps.data import require_ingested
+from flows.steps.plugged import run_plugged
 from flows.steps.serving import Precomputed
 
 
@@ -24,6 +25,9 @@ def precompute(use_case: str, as_of: datetime | None = None) -> Precomputed:
     require_ingested(use_case, moment)
     precomputed = steps.precompute_predictions(use_case, moment, tell=Progress("precompute-progress"))
     publish(
-        "precomputed", f"{precomputed.entities:,} predictions ahead, as of {moment:%Y-%m-%d %H:%M} UTC", precomputed
+        "precomputed",
+        f"{precomputed.entities:,} predictions ahead, as of {moment:%Y-%m-%d %H:%M} UTC",
+        precomputed,
+        plugged=run_plugged("precompute", use_case, moment, precomputed),
     )
     return precomputed

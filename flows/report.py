@@ -1,5 +1,6 @@
 """Leave what a flow did where people look: an artifact in Prefect, an entry in the audit log."""
 
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
@@ -13,15 +14,25 @@ from esteira.stores import audit
 from flows.plain import is_plain
 
 
-def publish(key: str, title: str, record: BaseModel, *, sentences: tuple[str, ...] = ()) -> None:
-    """Create a markdown artifact ``key`` (title, sentences, the record's fields) and append it to the audit log."""
+def publish(
+    key: str,
+    title: str,
+    record: BaseModel,
+    *,
+    sentences: tuple[str, ...] = (),
+    plugged: Mapping[str, Mapping[str, Any]] | None = None,
+) -> None:
+    """Create a markdown artifact ``key`` (title, sentences, the record's fields) and append it to the audit log.
+
+    ``plugged`` has the outputs of steps that other packages brought; both tell them too.
+    """
     plain_record = record.model_dump(mode="json")
-    audit.record(_deed(key, title, plain_record))
+    audit.record(_deed(key, title, plain_record, plugged or {}))
     if is_plain():
         return
     lines = [f"# {title}", "", *(f"- {sentence}" for sentence in sentences), ""]
     plain: list[str] = []
-    for name, value in plain_record.items():
+    for name, value in {**plain_record, **(plugged or {})}.items():
         if isinstance(value, dict):
             lines += [f"**{name.replace('_', ' ')}**", "", "| | |", "|---|---:|"]
             lines += [f"| {each} | {_text(count)} |" for each, count in value.items()] + [""]
@@ -47,7 +58,7 @@ class Progress:
             self._shown = create_progress_artifact(progress=share, key=self._key)  # type: ignore[assignment]
 
 
-def _deed(key: str, title: str, record: dict[str, Any]) -> Deed:
+def _deed(key: str, title: str, record: dict[str, Any], plugged: Mapping[str, Mapping[str, Any]]) -> Deed:
     # Counts and names are facts for the log; whole verdicts and windows stay where the record says.
     facts = {
         name: value
@@ -61,7 +72,7 @@ def _deed(key: str, title: str, record: dict[str, Any]) -> Deed:
         action=key,
         subject=f"use case:{use_case}",
         reason=title,
-        details={**facts, "run": flow_run.id},
+        details={**facts, "run": flow_run.id, **({"plugged": plugged} if plugged else {})},
         as_of=utc(record["as_of"]),
     )
 

@@ -10,6 +10,7 @@ from flows.moment import moment_of_run
 from flows.report import publish
 from flows.steps import training as steps
 from flows.steps.data import require_ingested
+from flows.steps.plugged import run_plugged
 
 
 class Trained(Frozen):
@@ -51,5 +52,11 @@ def train(
         use_case=use_case, as_of=moment, challenger=challenger, cause=cause, training_set=str(training_set),
         sentences=sentences,
     )  # fmt: skip
-    publish("trained", f"Challenger {challenger}", trained, sentences=sentences)
+    publish(
+        "trained",
+        f"Challenger {challenger}",
+        trained,
+        sentences=sentences,
+        plugged=run_plugged("train", use_case, moment, trained),
+    )
     return trained

@@ -10,6 +10,7 @@ from flows.moment import moment_of_run
 from flows.report import publish
 from flows.steps import judging
 from flows.steps.data import require_ingested
+from flows.steps.plugged import run_plugged
 from flows.steps.release import release_challenger
 from flows.steps.service_check import check_service
 
@@ -52,5 +53,11 @@ def validate(use_case: str, as_of: datetime | None = None, challenger: str | Non
         use_case=use_case, as_of=moment, challenger=version, release=release.id if release else None,
         verdict=verdict, outcome=title,
     )  # fmt: skip
-    publish("validated", title, validated, sentences=verdict.sentences)
+    publish(
+        "validated",
+        title,
+        validated,
+        sentences=verdict.sentences,
+        plugged=run_plugged("validate", use_case, moment, validated),
+    )
     return validated

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 
 from esteira import use_cases
@@ -14,6 +15,8 @@ from esteira.conformance.check import check
 from esteira.contract import utc
 from esteira.errors import InputError
 from esteira.settings import settings
+from esteira.stores import audit
+from flows.steps import plugged
 
 OUTSIDE = Path(__file__).parents[1] / "outside"
 METERS, DAYS, FIRST = 40, 100, datetime(2024, 1, 1, tzinfo=UTC)
@@ -27,9 +30,12 @@ def installed(home: Path, tmp_path: Path) -> Iterator[Path]:
         patch.setenv("ESTEIRA_SOURCE_LOCATIONS", f'{{"waterworks": "{tmp_path}"}}')
         settings.cache_clear()
         use_cases.outside.cache_clear()
+        plugged.registered.cache_clear()
         yield tmp_path
-    sys.modules.pop("waterworks", None)
+    for module in ("waterworks", "waterworks.steps"):
+        sys.modules.pop(module, None)
     use_cases.outside.cache_clear()
+    plugged.registered.cache_clear()
 
 
 def deliver(folder: Path) -> None:
@@ -78,3 +84,8 @@ def test_serving_trees_and_flights_are_optional(installed: Path) -> None:
     findings = list(check(use_cases.get("water_use"), as_of))
     assert [found for found in findings if found.broken] == []
     assert len(findings) > 25
+    # A step that the package plugs into train has run there, and its outputs are on record.
+    (trained,) = [each for each in audit.entries() if each.action == "trained"]
+    rows = pl.read_parquet(trained.details["training_set"]).height
+    assert rows > 3_000
+    assert trained.details["plugged"] == {"weigh_households": {"use_case": "water_use", "rows": rows}}
