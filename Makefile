@@ -8,7 +8,7 @@ USE_CASE ?= flight_delay
 AS_OF ?= 2013-04-01
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve flow ui test fuzz test-fast check lock clean
+.PHONY: help setup demo serve flow ui test fuzz test-fast check docs lock clean
 
 help:  ## list the tasks
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z%-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ check: $(READY)  ## style, types and the laws of the tree
 
 bench-%: $(READY)  ## a benchmark beside its peers: make bench-features, bench-online, bench-gate, …
 	@$(BIN)/python -m benchmarks.$*
+
+docs: $(READY)  ## write docs/reference.md anew, from the program
+	@$(BIN)/python -m esteira.cli.reference > docs/reference.md.new && mv docs/reference.md.new docs/reference.md
 
 lock:  ## resolve requirements.lock anew (needs uv)
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
