@@ -24,6 +24,7 @@ from esteira.model_card import Frozen
 from esteira.settings import child_environment, settings
 from esteira.stores.model_store import models
 from esteira.stores.releases.ledger import Proposal, Release
+from esteira.stores.releases.serving_lock import trimmed
 from esteira.stores.whole_files import write_whole
 
 _LEFT_OUT = ("__pycache__", "*.pyc", ".*")
@@ -161,7 +162,7 @@ def _lay_out(context: Path, use_case: str, model: Path) -> None:
         shutil.copy(shared, context / "bentos" / shared.name)
     shutil.copytree(settings().feature_repo_path, context / "feature_repo", ignore=plain)
     shutil.copytree(model, context / "models" / use_case / model.name)
-    shutil.copy(repository / "requirements.lock", context / "requirements.lock")
+    (context / "requirements.lock").write_text(trimmed((repository / "requirements.lock").read_text()))
 
 
 def _description(use_case: str, release: Proposal) -> dict[str, object]:
