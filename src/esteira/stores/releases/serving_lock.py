@@ -8,8 +8,8 @@ from packaging.requirements import Requirement
 
 SERVED_WITH = (
     "bentoml", "deltalake", "feast", "hiredis", "httpx", "numpy", "pandas", "polars", "prometheus-client", "psutil",
-    "psycopg", "psycopg-binary", "pyarrow", "pydantic", "pydantic-settings", "pyyaml", "redis", "scikit-learn", "scipy", "skops",
-    "sqlalchemy", "uvicorn", "xgboost", "xgboost-cpu",
+    "psycopg", "psycopg-binary", "pyarrow", "pydantic", "pydantic-settings", "pyyaml", "redis", "scikit-learn", "scipy",
+    "skops", "sqlalchemy", "uvicorn", "xgboost", "xgboost-cpu",
 )  # fmt: skip
 """What a service imports of the packed code's parts. What those use only if it happens to be there is left out."""
 
