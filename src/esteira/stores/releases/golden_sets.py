@@ -26,6 +26,7 @@ from esteira.stores.releases import ledger
 from esteira.stores.releases.ledger import Proposal
 from esteira.stores.stewardship import sensitivity
 from esteira.stores.whole_files import write_whole
+from esteira.traffic import CHAMPION
 from esteira.training.golden import ROWS, Golden, GoldenRequests
 from esteira.training.service_check import Expected
 
@@ -52,7 +53,7 @@ def record(use_case: UseCase, as_of: datetime, *, actor: str, reason: str) -> Go
     Raises MissingData when fewer than a golden set were computed.
     """
     served = predictions.scan_predictions(use_case.name).filter(
-        pl.col("as_of") <= as_of, pl.col("source") == "computed"
+        pl.col("as_of") <= as_of, pl.col("source") == "computed", pl.col("role") == CHAMPION
     )
     logged = served.select("as_of", "prediction_id", "inputs", "features").collect().sort("as_of", "prediction_id")
     if logged.height < ROWS:
