@@ -25,6 +25,13 @@ def test_of_equal_events_the_last_known_is_seen_and_of_equal_rows_the_last_store
     assert search([(0, 4, 9), (0, 4, 5), (0, 4, 9)], [(0, 8), (0, 9)]) == [1, 2]
 
 
+def test_events_too_far_apart_for_one_number_with_their_key_are_ranked() -> None:
+    far = 2**61
+    history = [(3, 0, 9), (3, far, far), (3, 5, far + 1), (9, 7, far + 2), (9, 7, far + 3), (9, 1, far + 4)]
+    asked = [(3, 9), (3, far), (3, far + 9), (9, far + 2), (9, far + 9), (8, far + 9)]
+    assert search(history, asked) == [0, 1, 1, 3, 4, -1]
+
+
 def test_nothing_known_answers_nobody() -> None:
     assert search([], [(0, 1), (1, 2)]) == [-1, -1]
 

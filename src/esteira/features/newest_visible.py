@@ -64,8 +64,13 @@ def _newest_so_far(of_key: Integers, event: Integers, at: Integers) -> Integers:
     along = event[at]
     if ((along[1:] >= along[:-1]) | (of_key[1:] != of_key[:-1])).all():
         return places
-    # A later key's number is greater than any of an earlier key, so one running maximum serves all keys.
-    newest_event = of_key | _dense_ranks(event)[at]
+    # A later key's number is greater than any of an earlier key, so one running maximum serves all keys. The events
+    # need no ranks where they lie so close together that key and event fit into one number.
+    since = along - along.min()
+    span = int(since.max()) + 1
+    key = of_key >> int(at.size).bit_length()
+    fits = (int(key[-1]) + 1) * span < 2**63
+    newest_event = key * span + since if fits else of_key | _dense_ranks(event)[at]
     is_newest = newest_event == np.maximum.accumulate(newest_event)
     return np.maximum.accumulate(np.where(is_newest, places, 0))
 
