@@ -8,7 +8,7 @@ USE_CASE ?= flight_delay
 AS_OF ?= 2013-04-01
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve flow ui test fuzz test-fast check docs lock clean
+.PHONY: help setup demo serve flow ui test fuzz test-fast test-zones check docs lock clean
 
 help:  ## list the tasks
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z%-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,11 @@ fuzz: $(READY)  ## five thousand generated requests to a real service (a quarter
 
 test-fast: $(READY)  ## the tests that take a minute together
 	@$(BIN)/python -m pytest -m "not slow" -n 2
+
+test-zones: $(READY)  ## the fast tests under three time zones, and the belt under each with equal output
+	@for zone in UTC America/New_York Asia/Kathmandu; do \
+	  echo "TZ=$$zone" && TZ=$$zone $(BIN)/python -m pytest -m "not slow" -n 2 || exit 1; done
+	@$(BIN)/python -m pytest tests/flows/test_time_zones.py
 
 check: $(READY)  ## style, types and the laws of the tree
 	@$(BIN)/ruff check .

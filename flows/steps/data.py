@@ -10,9 +10,11 @@ from esteira.contract import CREATED, EVENT, FeatureTable
 from esteira.data.reach import require_within
 from esteira.errors import MissingData
 from esteira.features.tables import compute_rows, earliest_needed
+from esteira.settings import settings
 from esteira.stores import clock
 from esteira.stores.data import intake, tables
 from esteira.stores.data.statistics import SliceReport
+from esteira.stores.data.synthetic import require_real
 from esteira.stores.feature_store import features, online_features
 from flows.steps.step import step
 
@@ -47,8 +49,13 @@ def require_ingested(use_case: str, as_of: datetime) -> None:
 
 @step
 def append_raw(use_case: str, as_of: datetime) -> tuple[SliceReport, ...]:
-    """Take in, table by table, what arrived since the last slice until ``as_of``, if it is sound; a report a slice."""
+    """Take in, table by table, what arrived since the last slice until ``as_of``, if it is sound; a report a slice.
+
+    In production raises DataError when the source is set to invented data.
+    """
     source = use_cases.get(use_case).source
+    if settings().production:
+        require_real(source)
     return tuple(report for table in source.tables for report in intake.take_in(source, table, as_of))
 
 

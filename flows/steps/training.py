@@ -17,6 +17,7 @@ from esteira.stores import code
 from esteira.stores.answers import predictions
 from esteira.stores.data import tables
 from esteira.stores.data.data_cards import require_complete_card
+from esteira.stores.data.synthetic import require_real
 from esteira.stores.feature_store import features
 from esteira.stores.model_store import models, splits, tracking, training_sets
 from esteira.stores.monitoring import retrain_requests
@@ -54,6 +55,7 @@ def build_training_set(use_case: str, as_of: datetime) -> Path:
     with tracking.failure_listed(use_case, as_of):
         if settings().production:
             require_complete_card(declared.source)
+        require_real(declared.source)
         versions = _data_versions(declared)  # before anything is read: what is appended meanwhile became known later
         rows = join_training_set(declared, as_of)
         require_available(declared.feature_service, features.find_obstacles(declared.feature_service, rows))

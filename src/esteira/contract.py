@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 import polars as pl
 
@@ -99,6 +99,21 @@ class Source(Protocol):
 
     def count(self, table: str, until: datetime) -> int:
         """How many records of ``table`` have ``created_timestamp <= until``, as far as the source still has them."""
+        ...
+
+
+@runtime_checkable
+class Inventive(Protocol):
+    """A source of files that can invent some in their form, for who may not have the real ones."""
+
+    def synthesize(
+        self, words: Mapping[str, Mapping[str, tuple[str, ...]]], *, seed: int, days: int
+    ) -> Mapping[str, bytes]:
+        """File name -> content, from the categories (table -> column -> words) of the reviewed schema alone."""
+        ...
+
+    def at(self, folder: Path) -> Source:
+        """The same source, reading its files from ``folder``."""
         ...
 
 

@@ -1,5 +1,6 @@
 """``esteira data``: which data there is, in which versions, what they hold, and what was kept apart."""
 
+from json import dumps as json_text
 from pathlib import Path
 from typing import Annotated
 
@@ -176,6 +177,26 @@ def release_quarantine(
     ids = row or held.filter(held["released_at"].is_null())["quarantine_id"].to_list()
     moment = store.release(table, ids, actor=settings().actor, reason=reason, now=clock.now(declared))
     console.print(f"{len(ids)} rows of {table} come in with the next ingest, as known from {moment.isoformat()}.")
+
+
+@app.command()
+def synthesize(
+    use_case: UseCaseName,
+    into: Annotated[Path, typer.Option(help="A new folder for the invented files.")],
+    days: Annotated[int, typer.Option(help="How many days; training takes about seventy.", min=1)] = 75,
+    seed: Annotated[int, typer.Option(help="The same seed makes the same files.")] = 1,
+) -> None:
+    """Invent data true to the reviewed schema, for who may not have the real; production refuses it."""
+    from esteira.stores.data import synthetic
+
+    source = use_cases.get(use_case).source
+    folder = synthetic.write(source, into.expanduser().resolve(), seed=seed, days=days)
+    setting = json_text({source.name: str(folder)})
+    console.print(f"Invented files are in {folder}. Run everything on them in a home of its own:", soft_wrap=True)
+    console.print(
+        f"export ESTEIRA_HOME=~/.esteira-synthetic ESTEIRA_SOURCE_LOCATIONS='{setting}'",
+        markup=False, highlight=False, soft_wrap=True,
+    )  # fmt: skip
 
 
 @schema_app.command("propose")

@@ -11,15 +11,20 @@ from esteira.errors import UnknownName
 from esteira.monitoring.distribution import Distribution
 from esteira.settings import settings
 from esteira.stewardship.data_card import ColumnFacts, DataCard, HumanFacts, catalogue_html, require_complete, to_html
-from esteira.stores.data import tables, versions
+from esteira.stores.data import synthetic, tables, versions
 from esteira.stores.stewardship import sensitivity
 from esteira.stores.whole_files import write_whole
 
 
 def human_facts(source: Source) -> HumanFacts:
-    """What people wrote about a source; everything is missing when there is no file. Raises WrongColumns."""
+    """What people wrote about a source; everything is missing when there is no file. Raises WrongColumns.
+
+    Of invented data, origin and collection are that it was invented.
+    """
     file = card_file(source)
-    return HumanFacts.parse(file.read_text(encoding="utf-8"), str(file)) if file.is_file() else HumanFacts()
+    written = HumanFacts.parse(file.read_text(encoding="utf-8"), str(file)) if file.is_file() else HumanFacts()
+    mark = synthetic.mark_of(source)
+    return written if mark is None else written.model_copy(update={"origin": mark, "collection": mark})
 
 
 def card_file(source: Source) -> Path:

@@ -15,6 +15,8 @@ import polars as pl
 
 from esteira.contract import CREATED, EVENT, MOMENT, RawTable, utc
 from esteira.errors import MissingData, UnknownName
+from esteira.sources.location import location_of
+from esteira.use_cases.flights.synthetic import Words, synthesize
 from esteira.use_cases.flights.tables import (
     AIRPORTS,
     ARRIVALS,
@@ -37,7 +39,10 @@ ISLANDS = dict.fromkeys(("BQN", "PSE", "SJU", "STT"), "America/Puerto_Rico")
 
 
 class FlightsSource:
-    """Answers what had arrived between two moments, from the CSV files in ``folder`` (default: the package's own)."""
+    """Answers what had arrived between two moments, from the CSV files in ``folder``.
+
+    By default from where the operator says this source is, or else from the package's own.
+    """
 
     name: str = "flights"
     tables: tuple[RawTable, ...] = TABLES
@@ -45,6 +50,14 @@ class FlightsSource:
 
     def __init__(self, folder: Path | None = None) -> None:
         self._folder = folder
+
+    def synthesize(self, words: Words, *, seed: int, days: int) -> Mapping[str, bytes]:
+        """Invented files in the form of the real ones (``synthetic.py``)."""
+        return synthesize(words, seed=seed, days=days)
+
+    def at(self, folder: Path) -> "FlightsSource":
+        """The same source, reading its files from ``folder``."""
+        return FlightsSource(folder)
 
     def span(self) -> tuple[datetime, datetime]:
         """The first and last moment at which anything arrives.
@@ -76,7 +89,12 @@ class FlightsSource:
         return frames[table]
 
     def _frames(self) -> Mapping[str, pl.DataFrame]:
-        return read_tables(self._folder if self._folder is not None else package_folder())
+        return read_tables(self._folder or _set_folder() or package_folder())
+
+
+def _set_folder() -> Path | None:
+    folder = location_of(FlightsSource.name, "")
+    return Path(folder).expanduser() if folder else None
 
 
 def package_folder() -> Path:
