@@ -55,7 +55,7 @@ def build_training_set(use_case: str, as_of: datetime) -> Path:
     with tracking.failure_listed(use_case, as_of):
         if settings().production:
             require_complete_card(declared.source)
-        require_real(declared.source)
+            require_real(declared.source)
         versions = _data_versions(declared)  # before anything is read: what is appended meanwhile became known later
         rows = join_training_set(declared, as_of)
         require_available(declared.feature_service, features.find_obstacles(declared.feature_service, rows))

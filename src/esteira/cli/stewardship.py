@@ -38,7 +38,7 @@ def show_rows(
 
     wanted = columns.split(",") if columns else None
     shown = reading.read(table, columns=wanted, rows=rows, at_version=version, purpose=purpose, actor=settings().actor)
-    with pl.Config(tbl_rows=rows, tbl_cols=-1, tbl_width_chars=console.width, fmt_str_lengths=60):
+    with pl.Config(tbl_rows=rows, tbl_cols=-1, tbl_width_chars=-1, fmt_str_lengths=60):  # no name is cut off
         console.print(str(shown), markup=False, highlight=False, soft_wrap=True)
 
 
