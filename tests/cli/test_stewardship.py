@@ -42,7 +42,7 @@ def test_rows_are_masked_unless_a_column_is_named_for_a_purpose_that_is_kept(day
         "data", "rows", "departures", "--columns", "tailnum", "--rows", "1000", "--purpose", "a lost aircraft"
     )
     assert TAIL in opened
-    assert "a lost aircraft" in told("audit", "--action", "read")
+    assert "a lost aircraft" in told("audit", "--action", "read restricted")
 
 
 def test_a_card_tells_what_is_known_and_measured_and_becomes_a_page(day: Path, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ console = Console()
 def audit(
     subject: Annotated[str | None, typer.Option(help="Only entries whose subject contains this.")] = None,
     actor: Annotated[str | None, typer.Option(help="Only what this person or flow did.")] = None,
-    action: Annotated[str | None, typer.Option(help="Only this: released, forgot, held, read, …")] = None,
+    action: Annotated[str | None, typer.Option(help="Only this: released, forgot, held, read restricted, …")] = None,
     since: Annotated[str | None, typer.Option(help="Only what was recorded since, e.g. 2026-11-01.")] = None,
     newest: Annotated[int, typer.Option(help="At most so many of the newest.", min=1)] = 50,
     verify: Annotated[bool, typer.Option("--verify", help="Check the whole log and print its head.")] = False,
