@@ -144,13 +144,13 @@ def _flights(
     )
     punctual = {carrier: float(each) for carrier, each in zip(carriers, rng.uniform(-6, 6, len(carriers)), strict=True)}
     expected = (
-        blown["minute_of_day"].to_numpy() / 60 * 1.2
-        + blown["wind_speed"].fill_null(15).to_numpy() * 0.8
-        + blown["carrier"].replace_strict(punctual).to_numpy()
-        - 30
+        blown["minute_of_day"].to_numpy() / 60 * 2.5
+        + blown["wind_speed"].fill_null(15).to_numpy() * 1.5
+        + blown["carrier"].replace_strict(punctual).to_numpy() * 1.5
+        - 63
     )
-    dep_delay = (expected + rng.exponential(14, rows)).round().clip(-20, 600).astype(int)
-    arr_delay = (dep_delay + rng.normal(-5, 9, rows)).round().clip(-60, 700).astype(int)
+    dep_delay = (expected + rng.exponential(10, rows)).round().clip(-20, 600).astype(int)
+    arr_delay = (dep_delay + rng.normal(-5, 6, rows)).round().clip(-60, 700).astype(int)
     flown = pl.lit(pl.Series(rng.random(rows) >= 0.03))
     zones = dict(airports.select("faa", "tzone").iter_rows())
     arrives = [
