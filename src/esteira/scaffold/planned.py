@@ -84,6 +84,11 @@ class Plan:
         return min(timedelta(days=1), self.delay / 2)
 
     @property
+    def rounding(self) -> float:
+        """By how much two answers may differ and still be the same, in the outcome's unit."""
+        return 1e-5 if self.wanted.kind == "binary" else float(f"{1e-6 * max(1.0, *map(abs, self.bounds)):.1g}")
+
+    @property
     def label_delay(self) -> timedelta:
         """The longest an outcome may take."""
         return 2 * self.delay if self.wanted.ahead else self.delay
