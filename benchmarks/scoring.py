@@ -27,6 +27,7 @@ from benchmarks.first_release import NAME, START, questions, release_first
 from esteira import use_cases
 from esteira.calibration import uncalibrated
 from esteira.contract import EVENT
+from esteira.serving.ahead import predict_ahead
 from esteira.serving.post_processing import PostProcessing
 from esteira.serving.predictor import Predictor
 from esteira.settings import prepare_environment, settings
@@ -34,7 +35,7 @@ from esteira.stores.answers import cached
 from esteira.stores.feature_store import features
 from esteira.stores.model_store import models
 from esteira.training.labels import with_predicted_at
-from flows.steps.serving import PIECE, cached_rows
+from flows.steps.serving import PIECE
 
 
 def main() -> None:
@@ -75,7 +76,7 @@ def _measure(folder: Path, asked: int) -> dict[str, Any]:
         batch = cached.Batch(NAME, f"epoch-{count}", START)
         for start in range(0, count, PIECE):
             piece = _named(joined, declared.entity_id, start).head(count - start)
-            batch.write(cached_rows(declared, predictor, piece, times.head(piece.height)), after=start)
+            batch.write(predict_ahead(declared, predictor, piece, times.head(piece.height)), after=start)
         batch.show()
 
     def bare(count: int) -> None:

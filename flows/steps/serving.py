@@ -1,14 +1,14 @@
 """Steps that predict ahead with the live release."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import datetime
-from typing import Any
 
 import polars as pl
 
 from esteira import use_cases
-from esteira.contract import EVENT, PREDICTED_AT, UseCase
+from esteira.contract import UseCase
 from esteira.model_card import Frozen
+from esteira.serving.ahead import predict_ahead
 from esteira.serving.post_processing import PostProcessing
 from esteira.serving.predictor import Predictor
 from esteira.stores.answers import cached
@@ -66,44 +66,8 @@ def precompute_predictions(use_case: str, as_of: datetime, tell: Tell | None = N
 
 
 def score_ahead(declared: UseCase, predictor: Predictor, entities: pl.DataFrame) -> pl.DataFrame:
-    """Predict n entities from their features at their ``event_timestamp``; rows in the columns of ``cached.CACHED``."""
+    """Predict n entities from their features at their ``event_timestamp`` (serving/ahead.py)."""
     service = predictor.card.feature_service
-    return cached_rows(
+    return predict_ahead(
         declared, predictor, features.build_training_set(service, entities), features.join_times(service, entities)
     )
-
-
-def cached_rows(declared: UseCase, predictor: Predictor, joined: pl.DataFrame, times: pl.DataFrame) -> pl.DataFrame:
-    """Predict n entities from their joined features and the times of those; rows in the columns of ``CACHED``."""
-    values = joined.select(predictor.names)
-    keys = [each for each in (*declared.entity_keys, *declared.request_inputs) if each != PREDICTED_AT]
-    outputs: Sequence[float] = predictor.output(_columns(values)).tolist() if joined.height else []
-    rows = joined.select(
-        pl.col(declared.entity_id).cast(pl.String).alias("entity_id"),
-        pl.Series("output", outputs, dtype=pl.Float64),
-        pl.col(EVENT).alias("as_of"),
-        pl.struct(keys).struct.json_encode().alias("given"),
-    )
-    return rows.with_columns(_feature_ages(times, rows["as_of"]), _missing(values)).select(list(cached.CACHED))
-
-
-def _columns(values: pl.DataFrame) -> dict[str, Any]:
-    """Numbers as arrays with NaN for missing, which encode fifty times as fast as lists; words as lists."""
-    return {
-        each.name: each.cast(pl.Float64).to_numpy() if each.dtype.is_numeric() else each.to_list() for each in values
-    }
-
-
-def _feature_ages(times: pl.DataFrame, as_of: pl.Series) -> pl.Series:
-    suffix = f"__{EVENT}"
-    views = [name.removesuffix(suffix) for name in times.columns if name.endswith(suffix)]
-    ages = [((as_of - times[f"{view}{suffix}"]).dt.total_microseconds() / 1e6).alias(view) for view in views]
-    return pl.DataFrame(ages).to_struct("feature_ages").struct.json_encode().alias("feature_ages")
-
-
-def _missing(values: pl.DataFrame) -> pl.Series:
-    names: Sequence[pl.Expr] = [
-        pl.when(pl.col(name).is_null()).then(pl.lit(f'"{name}"')).otherwise(None) for name in values.columns
-    ]
-    listed = pl.concat_list(names).list.drop_nulls().list.join(", ")
-    return values.select(pl.format("[{}]", listed).alias("missing"))["missing"]

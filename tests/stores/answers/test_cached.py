@@ -1,11 +1,14 @@
+import json
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import textwrap
 import threading
 import time
+from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -14,6 +17,7 @@ import pytest
 
 from esteira.contract import utc
 from esteira.errors import WrongColumns
+from esteira.serving.ahead import AGES, MADE_AHEAD
 from esteira.settings import settings
 from esteira.stores.answers import cached
 from esteira.stores.data import tables
@@ -30,10 +34,10 @@ def rows(as_of: datetime, *entities: str, output: float = 0.2) -> pl.DataFrame:
             "output": [output] * count,
             "as_of": [as_of] * count,
             "given": [f'{{"origin": "JFK", "scheduled_departure": {place}}}' for place in range(count)],
-            "feature_ages": ['{"weather": 3600.0, "aircraft": null}'] * count,
-            "missing": ['["gust"]'] * count,
+            "missing": [["gust"]] * count,
+            AGES: [{"weather": 3600.0, "aircraft": None}] * count,
         },
-        schema=cached.CACHED,
+        schema={**MADE_AHEAD, AGES: pl.Struct({"weather": pl.Float64(), "aircraft": pl.Float64()})},
     )
 
 
@@ -47,6 +51,40 @@ def test_cached_predictions_are_found_by_epoch_and_entity(home: Path) -> None:
     assert cached.read_cached(NAME, "e1", "z") is None
     assert cached.read_cached(NAME, "e2", "x") is None
     assert cached.read_cached("flight_duration", "e1", "x") is None
+
+
+def test_ages_and_what_was_missing_are_read_as_they_were_made(home: Path) -> None:
+    ages = [{"weather": None, "aircraft": 0.1}, {"weather": 7.0, "aircraft": None}, {"weather": None, "aircraft": None}]
+    missing: list[list[str]] = [[], ["gust", "wind"], ["wind"]]
+    made = rows(START, "x", "y", "z")
+    made = made.with_columns(pl.Series(AGES, ages, dtype=made.schema[AGES]), pl.Series("missing", missing))
+    cached.write_cached(NAME, "e1", made)
+    found = [cached.read_cached(NAME, "e1", name) for name in "xyz"]
+    assert [each.feature_ages for each in found if each] == ages
+    assert [each.missing for each in found if each] == missing
+    history = tables.read(HISTORY).sort("entity_id")
+    assert [json.loads(each) for each in history["feature_ages"]] == ages
+    assert [json.loads(each) for each in history["missing"]] == missing
+
+
+def test_one_batch_is_of_one_feature_service(home: Path) -> None:
+    batch = cached.Batch(NAME, "e1", START)
+    batch.write(rows(START, "x"), after=0)
+    other = rows(START, "y").with_columns(pl.col(AGES).struct.rename_fields(["weather", "carrier"]))
+    with pytest.raises(WrongColumns, match="One batch is made with one feature service"):
+        batch.write(other, after=1)
+    assert batch.written() == 1
+
+
+def test_a_file_of_an_earlier_version_is_filled_anew(home: Path) -> None:
+    home.mkdir(exist_ok=True)
+    with closing(sqlite3.connect(home / "cached_predictions.db")) as old:
+        old.execute("CREATE TABLE made (batch TEXT, entity_id TEXT, PRIMARY KEY (batch, entity_id))")
+        old.execute("INSERT INTO made VALUES ('b', 'x')")
+        old.commit()
+    assert cached.read_cached(NAME, "e1", "x") is None
+    assert cached.write_cached(NAME, "e1", rows(START, "x")) == 1
+    assert cached.read_cached(NAME, "e1", "x") is not None
 
 
 def test_many_are_looked_up_at_once(home: Path) -> None:
@@ -142,7 +180,7 @@ def test_a_batch_with_wrong_columns_or_a_doubled_entity_is_refused(home: Path) -
 def test_a_precompute_that_is_killed_anywhere_leaves_the_old_batch_whole_and_goes_on_where_it_stopped(
     home: Path,
 ) -> None:
-    """A child writes batches of ten pieces under two readers' eyes and is killed again and again at random moments."""
+    """A child writes batches of ten pieces under a reader's eyes and is killed again and again, some pieces on."""
     program = textwrap.dedent(
         """
         from datetime import timedelta
@@ -157,12 +195,24 @@ def test_a_precompute_that_is_killed_anywhere_leaves_the_old_batch_whole_and_goe
             print("began at", batch.written(), flush=True)
             for start in range(batch.written(), 1000, 100):
                 batch.write(rows(moment, *map(str, range(start, start + 100)), output=n / 10), after=start)
+                print("piece", flush=True)
             batch.show()
         """
     )
     names = list(map(str, range(1000)))
     cached.write_cached(NAME, "e1", rows(START, *names, output=0.0))
-    reader = cached.CachedPredictions(NAME)
+    reader, over = cached.CachedPredictions(NAME), threading.Event()
+    mixed: list[object] = []
+
+    def watch() -> None:
+        while not over.wait(0.02):
+            found = reader.read("e1", names)
+            seen = {(each.output, each.as_of) for each in found.values()}
+            if len(found) != 1000 or len(seen) != 1:
+                mixed.append(seen)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
     randomness = random.Random(7)
     kills, began, code = 0, [], None
     while code != 0:
@@ -170,17 +220,20 @@ def test_a_precompute_that_is_killed_anywhere_leaves_the_old_batch_whole_and_goe
             [sys.executable, "-c", program], stdout=subprocess.PIPE, env=dict(os.environ), cwd=settings().repository
         )
         assert child.stdout is not None
-        assert child.stdout.readline() == b"ready\n"
-        deadline = time.monotonic() + (randomness.uniform(0.02, 0.4) if kills < 4 else 60)
-        while child.poll() is None and time.monotonic() < deadline:
-            found = reader.read("e1", names)
-            assert len(found) == 1000
-            assert len({(each.output, each.as_of) for each in found.values()}) == 1
-        child.send_signal(signal.SIGKILL)
-        began += [int(line.split()[-1]) for line in child.stdout.read().splitlines() if line.startswith(b"began")]
+        left = randomness.randint(1, 9) if kills < 3 else 1_000
+        for line in child.stdout:
+            began += [int(line.split()[-1])] if line.startswith(b"began") else []
+            left -= line == b"piece\n"
+            if left == 0:
+                time.sleep(randomness.uniform(0, 0.05))
+                child.send_signal(signal.SIGKILL)
+                break
         code = child.wait()
         child.stdout.close()
         kills += code != 0
+    over.set()
+    watcher.join()
+    assert mixed == []
     assert kills >= 3
     assert any(0 < each < 1000 for each in began)  # it did go on in the middle
     assert {each.output for each in reader.read("e1", names).values()} == {0.3}
