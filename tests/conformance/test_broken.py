@@ -14,6 +14,7 @@ from esteira.conformance.case import Case, first_worthwhile_moment
 from esteira.conformance.check import judge, laws
 from esteira.conformance.law import LAWS, Law
 from esteira.contract import CREATED, Candidate, Frames
+from esteira.stores.feature_store import features
 from esteira.use_cases.flight_delay import USE_CASE
 from esteira.use_cases.flight_delay.labels import arrived_late
 from esteira.use_cases.flights.source import FlightsSource
@@ -121,3 +122,12 @@ def test_a_feature_that_is_the_label_is_named(belt: Belt) -> None:
     leaking = case.training_set.with_columns(pl.col("outcome").alias("distance_miles"))
     case.__dict__["training_set"] = leaking
     assert "distance_miles" in broken("no_label_hides_in_a_feature", case)
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("belt")
+def test_a_number_that_is_restricted_is_named(belt: Belt, monkeypatch: pytest.MonkeyPatch) -> None:
+    case = Case(belt.use_case, belt.as_of, belt.challenger)
+    assert judge(law("a_restricted_feature_is_a_category"), case).broken is None
+    monkeypatch.setattr(features, "sensitive_columns", lambda: {"distance_miles": "restricted", "tailnum": "pii"})
+    assert "['distance_miles'] are restricted" in broken("a_restricted_feature_is_a_category", case)

@@ -31,6 +31,18 @@ def _given(rows: pl.DataFrame, case: Case) -> dict[str, list[Any]]:
 
 
 @law("model")
+def a_restricted_feature_is_a_category(case: Case) -> None:
+    """A restricted feature is a category: masks are text, and profiles of numbers could not be made of them."""
+    restricted = features.sensitive_columns()
+    numbers = [each.name for each in case.model.card.columns if each.type == "number" and each.name in restricted]
+    require(
+        not numbers,
+        f"{numbers} are restricted, and the model reads them as numbers: the monitor could not profile them masked. "
+        "Give them a text type in feature_repo, or learn from something that is not restricted.",
+    )
+
+
+@law("model")
 def the_same_data_and_seed_give_the_same_bytes(case: Case) -> None:
     """The same data, code and seed give the stored model again, to the byte, on one thread or several."""
     card = case.model.card
