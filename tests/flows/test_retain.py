@@ -29,7 +29,7 @@ def test_what_is_older_than_it_is_kept_goes_except_what_is_held(belt: Belt, tmp_
         rows = pl.DataFrame({"as_of": [old, young], "day": [old.date(), young.date()]})
         asked = pl.DataFrame(schema=PREDICTIONS).select(pl.all().exclude(rows.columns))
         whole = pl.concat([asked, rows.cast({name: PREDICTIONS[name] for name in rows.columns})], how="diagonal")
-        tables.append(TABLE, whole.select(PREDICTIONS), until=young, partition_by="day")
+        tables.append(TABLE, whole.select(*PREDICTIONS), until=young, partition_by="day")
         windows = [StoredWindow(old, old + timedelta(hours=hour), 1) for hour in (1, 2)]
         for each in windows:
             profiles.save(NAME, each, b"profile")

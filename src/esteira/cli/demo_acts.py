@@ -76,7 +76,7 @@ class Belt:
         with self._stage("Train a challenger") as said:
             trained = train(USE_CASE, START)
             said(trained.challenger)
-        with self._stage("Judge it and release it") as said:
+        with self._stage("Judge it, try its service, release it") as said:
             validated = validate(USE_CASE, START, challenger=trained.challenger)
             if validated.release is None or validated.verdict is None:
                 raise EsteiraError(f"The first challenger was refused: {validated.verdict}")
