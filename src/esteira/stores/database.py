@@ -79,7 +79,6 @@ def lock(connection: sa.Connection, table: sa.Table) -> None:
 
 @lru_cache(maxsize=64)
 def _prepare(url: str, metadata: sa.MetaData) -> None:
-    _met.add(url)
     with _engine(url).begin() as connection:
         if connection.dialect.name == "postgresql":  # several processes may meet a new database at once
             connection.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtext('esteira tables'))")
@@ -87,6 +86,7 @@ def _prepare(url: str, metadata: sa.MetaData) -> None:
             connection.execute(sa.schema.CreateTable(table, if_not_exists=True))
             if table.info == APPEND_ONLY:
                 _guard(connection, table.name)
+    _met.add(url)  # not before it is there: of several who begin it at once, the others would miss it
 
 
 def _guard(connection: sa.Connection, table: str) -> None:
