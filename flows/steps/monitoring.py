@@ -16,7 +16,7 @@ from esteira.monitoring.quality import judge_quality
 from esteira.stores.answers import outcomes, predictions
 from esteira.stores.data import tables
 from esteira.stores.model_store import models, verdicts
-from esteira.stores.model_store.verdicts import GATE
+from esteira.stores.model_store.verdicts import GATE, MONITOR
 from esteira.stores.monitoring import alerts, hours, retrain_requests
 from esteira.stores.monitoring.retrain_requests import RetrainRequest
 from esteira.stores.releases import ledger, restoring
@@ -127,7 +127,7 @@ def decide_about(use_case: str, judged: int, windows: list[WindowFacts], skew: S
         served, known_outcomes(declared, as_of), as_of=as_of, maturity=declared.monitor.outcome_maturity
     )
     verdict = with_health(verdict, declared, release, card, joined, as_of)
-    verdicts.record(use_case, "monitor", release.model_version, as_of, verdict.model_dump(mode="json"))
+    verdicts.record(use_case, MONITOR, release.model_version, as_of, verdict.model_dump(mode="json"))
     return verdict
 
 
@@ -168,7 +168,7 @@ def act_on(use_case: str, judged: int, verdict: Verdict) -> str:
             return _ask_for_retrain(use_case, judged, verdict.as_of, reason)
         case "roll back":
             restored = restoring.roll_back(
-                use_case, undoes=judged, to=None, actor="monitor", reason=reason, at=verdict.as_of
+                use_case, undoes=judged, to=None, actor=MONITOR, reason=reason, at=verdict.as_of
             )
             announce(restored)
             return f"rolled back to {restored.model_version} as release {restored.id}"

@@ -9,12 +9,11 @@ from esteira.errors import MissingData
 from esteira.monitoring.comparison import NEEDED, Comparison, compare
 from esteira.monitoring.outcomes import join_outcomes
 from esteira.stores.answers import predictions
+from esteira.stores.model_store.verdicts import MONITOR
 from esteira.stores.monitoring import alerts
 from esteira.stores.releases import ledger, traffic
 from flows.steps.monitoring import known_outcomes
 from flows.steps.step import step
-
-_ACTOR = "monitor"
 
 
 @step
@@ -51,7 +50,7 @@ def stop_on_harm(use_case: str, compared: Comparison | None, as_of: datetime) ->
     same = (live.traffic.challenger, live.traffic.mode) == (compared.challenger, compared.mode)
     if compared.verdict != "worse" or not same:
         return (compared.sentence,)
-    ended = traffic.stop(use_case, actor=_ACTOR, reason=compared.sentence, at=as_of, undoes=live.id)
+    ended = traffic.stop(use_case, actor=MONITOR, reason=compared.sentence, at=as_of, undoes=live.id)
     alerts.open_alert(
         alerts.Alert(
             key=f"harm {use_case} {live.id}", severity="critical" if compared.mode == "split" else "warning",

@@ -1,7 +1,7 @@
 """A small real Feast repository for tests of online features: two views, one on-demand view, any online store."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from feast.types import Array, Bool, Float32, Float64, Int64, String, UnixTimest
 from feast.value_type import ValueType
 
 from esteira.contract import MOMENT, utc
+from esteira.stores.feature_store.online_features import fresh_store
 
 # Feast's own, at every use of an on-demand view, and ibis' inside Feast's DuckDB store.
 FEAST_WARNINGS = (
@@ -162,3 +163,22 @@ def definitions(folder: Path) -> list[Any]:
         name="drive", features=[car_view[["name", "speed", "trips", "electric", "serviced"]], trip_plan, road_view]
     )
     return [car, road, car_view, road_view, trip_plan, service]
+
+
+@pytest.fixture(scope="module", params=["sqlite", pytest.param("redis", marks=pytest.mark.services)])
+def repository(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FeatureStore]:
+    """A repository on each online store that keeps the freshness contract, for one module."""
+    if request.param == "redis":
+        need_redis()
+    store = build(request.param, tmp_path_factory.mktemp("repository"))
+    yield store
+    store.teardown()
+
+
+@pytest.fixture
+def store(repository: FeatureStore) -> FeatureStore:
+    """The same, with nothing in it."""
+    online = fresh_store(repository)
+    online.teardown(repository.config, repository.list_feature_views(), [])
+    online.update(repository.config, [], repository.list_feature_views(), [], [], partial=False)
+    return repository

@@ -1,7 +1,6 @@
 import asyncio
 import random
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
@@ -29,30 +28,15 @@ from tests.features.online_repo import (
     build,
     cars,
     definitions,
-    need_redis,
     online_config,
+    repository,
     roads,
+    store,
 )
 
+__all__ = ["repository", "store"]  # fixtures
 pytestmark = [*FEAST_WARNINGS]
 ASKED = ["cars:speed", "cars:name"]
-
-
-@pytest.fixture(scope="module", params=["sqlite", pytest.param("redis", marks=pytest.mark.services)])
-def repository(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FeatureStore]:
-    if request.param == "redis":
-        need_redis()
-    store = build(request.param, tmp_path_factory.mktemp("repository"))
-    yield store
-    store.teardown()
-
-
-@pytest.fixture
-def store(repository: FeatureStore) -> FeatureStore:
-    online = fresh(repository)
-    online.teardown(repository.config, repository.list_feature_views(), [])
-    online.update(repository.config, [], repository.list_feature_views(), [], [], partial=False)
-    return repository
 
 
 def fresh(store: FeatureStore) -> FreshOnlineStore:

@@ -1,5 +1,4 @@
 import random
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -12,26 +11,20 @@ from feast.types import Float64
 
 from esteira.errors import FeatureError, InvalidRequest, UnknownName
 from esteira.stores.feature_store.online_features import OnlineFeatures, fresh_store, write_online
-from tests.features.online_repo import FEAST_WARNINGS, NOON, at, build, cars, definitions, need_redis, roads
+from tests.features.online_repo import (
+    FEAST_WARNINGS,
+    NOON,
+    at,
+    build,
+    cars,
+    definitions,
+    repository,
+    roads,
+    store,
+)
 
+__all__ = ["repository", "store"]  # fixtures
 pytestmark = [*FEAST_WARNINGS]
-
-
-@pytest.fixture(scope="module", params=["sqlite", pytest.param("redis", marks=pytest.mark.services)])
-def repository(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FeatureStore]:
-    if request.param == "redis":
-        need_redis()
-    store = build(request.param, tmp_path_factory.mktemp("repository"))
-    yield store
-    store.teardown()
-
-
-@pytest.fixture
-def store(repository: FeatureStore) -> FeatureStore:
-    online = fresh_store(repository)
-    online.teardown(repository.config, repository.list_feature_views(), [])
-    online.update(repository.config, [], repository.list_feature_views(), [], [], partial=False)
-    return repository
 
 
 def asked(*ids: int | None, length_km: float | None = 30.0, road: str = "A1") -> dict[str, list[Any]]:

@@ -78,7 +78,6 @@ def test_only_the_hour_that_got_a_row_is_profiled_again(home: Path) -> None:
     assert [(each.start.hour, each.rows) for each in profiles.list_windows("flight_delay")] == [(0, 2), (1, 1)]
     assert update(at(10), at(60), at(61), at(119, segment="EWR"), at(119)) == 2
     assert (counted(), counted("EWR"), counted(until=START + timedelta(hours=1))) == (5, 1, 2)
-    assert hours.segments("flight_delay", [1], START, END) == ["EWR", "JFK"]
 
 
 def test_rows_that_are_gone_from_the_log_are_gone_from_the_profiles(home: Path) -> None:
@@ -101,7 +100,7 @@ def test_one_infinity_does_not_swallow_the_rest_and_a_long_segment_gets_no_long_
     profile = hours.profile_of("flight_delay", [1], START, END)
     found = read_profile(profile or b"").column("delay")
     assert (found.count, found.infinite, found.mean) == (2, 1, 3.0)
-    assert hours.segments("flight_delay", [1], START, END) == ["(other)", "JFK"]
+    assert sorted(each.segment for each in profiles.list_windows("flight_delay")) == ["(other)", "JFK"]
 
 
 def test_a_window_without_traffic_has_no_profile(home: Path) -> None:

@@ -13,6 +13,8 @@ GATE = "gate"
 
 SERVICE = "service"
 """The kind under which the verdicts about a challenger's service are kept."""
+MONITOR = "monitor"
+"""The same of the monitor's."""
 
 _metadata = sa.MetaData()
 _verdicts = sa.Table(

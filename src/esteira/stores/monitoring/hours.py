@@ -76,11 +76,6 @@ def profile_of(
     return merge(wanted) if wanted else None
 
 
-def segments(use_case: str, releases: Collection[int], after: datetime, until: datetime) -> list[str]:
-    """The segments that were served, by name."""
-    return sorted({each.segment for each in _kept(use_case, releases, after, until)})
-
-
 def _is_whole(use_case: str, window: StoredWindow) -> bool:
     whole = is_intact(profiles.load(use_case, window))
     if not whole:

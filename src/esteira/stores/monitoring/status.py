@@ -15,13 +15,12 @@ from esteira.stores.answers import collection, predictions
 from esteira.stores.answers.prediction_log import segments_path
 from esteira.stores.data import tables
 from esteira.stores.model_store import models, runs, verdicts
+from esteira.stores.model_store.verdicts import MONITOR
 from esteira.stores.monitoring import alerts
 from esteira.stores.releases import ledger
 from esteira.traffic import SHADOW
 
 LATELY = timedelta(days=7)
-MONITOR = "monitor"
-"""The kind under which the monitor's verdicts are kept."""
 
 
 class Reached(Frozen):
